@@ -9,7 +9,7 @@
 #define R 1
 #define W 2
 #define X 4
-#define WXN 8		/* X needs a W that the overlay took away */
+#define WXN 8		/* not both W and X: the overlay, or without one X, gives way */
 #define OVERLAY 16	/* asks for the overlay, if that is enabled */
 
 /* PIR_ELx and PIRE0_ELx fields; reserved ones give no access */
@@ -23,7 +23,7 @@ static const u8 pir_perm[16] = {
 	[0x6] = OVERLAY | R | W | X | WXN,
 	[0x7] = OVERLAY | R | W | X,
 	[0x8] = R,
-	[0x9] = R,				/* GCS; reserved without FEAT_GCS */
+	[0x9] = 0,				/* GCS: not used here */
 	[0xa] = R | X,
 	[0xb] = 0,				/* reserved */
 	[0xc] = R | W,
@@ -73,10 +73,10 @@ static void base_direct(const struct setup *s, u64 desc, u8 *priv, u8 *unpriv)
 		*priv |= X;
 	if (!(desc & DESC_UXN))
 		*unpriv |= X;
-	if (s->wxn) {
+	if (s->wxn && *priv & W && *priv & X)
 		*priv |= WXN;
+	if (s->wxn && *unpriv & W && *unpriv & X)
 		*unpriv |= WXN;
-	}
 }
 
 static void base_indirect(const struct setup *s, u64 desc, u8 *priv, u8 *unpriv)
@@ -87,30 +87,26 @@ static void base_indirect(const struct setup *s, u64 desc, u8 *priv, u8 *unpriv)
 
 	*priv = pir_perm[pi1];
 	*unpriv = pir_perm[pi0];
-	if (!s->gcs && pi1 == PI_GCS)
-		*priv = 0;
-	if (!s->gcs && pi0 == PI_GCS)
-		*unpriv = 0;
 	/* R_VFPJF: executable for EL1 and writable for EL0 gives neither anything */
 	if (*priv & X && *unpriv & W) {
-		*priv &= OVERLAY;
-		*unpriv &= OVERLAY;
+		*priv &= OVERLAY | WXN;
+		*unpriv &= OVERLAY | WXN;
 	}
 }
 
-/* R_QXXPC, R_NPBXC, and the overlay itself */
-static u8 apply(u8 base, bool enabled, u64 por, int poi)
+/* What the overlay allows: everything if it does not apply. R_QXXPC, R_NPBXC: WXN */
+static u8 overlay(u8 *base, bool enabled, u64 por, int poi)
 {
-	u8 perm = base & (R | W | X), overlay;
+	u8 perm;
 
-	if (enabled && base & OVERLAY) {
-		overlay = por_perm[field(por, poi)];
-		if (base & WXN && overlay & X)
-			overlay &= ~W;
-		return perm & overlay;
+	if (!enabled || !(*base & OVERLAY)) {
+		if (*base & WXN)
+			*base &= ~X;
+		return R | W | X;
 	}
-	if (base & WXN && perm & W)
-		perm &= ~X;
+	perm = por_perm[field(por, poi)];
+	if (*base & WXN && perm & X)
+		perm &= ~W;
 	return perm;
 }
 
@@ -119,28 +115,21 @@ struct verdict judge(const struct setup *s, u64 desc, enum access a)
 	bool unprivileged = a >= U_READ;
 	int poi = desc >> 60 & 7;
 	u8 need = is_write(a) ? W : is_exec(a) ? X : R;
-	u8 priv, unpriv, base, final;
+	u8 base, unpriv, over;
 
 	if (s->pie)
-		base_indirect(s, desc, &priv, &unpriv);
+		base_indirect(s, desc, &base, &unpriv);
 	else
-		base_direct(s, desc, &priv, &unpriv);
+		base_direct(s, desc, &base, &unpriv);
 	if (unprivileged) {
 		base = unpriv;
-		final = apply(base, s->e0poe, s->por0, poi);
+		over = overlay(&base, s->e0poe, s->por0, poi);
 	} else {
-		base = priv;
-		final = apply(base, s->poe, s->por1, poi);
-	}
-	/* callers use PAN only where the unprivileged overlay allows reading */
-	if (!unprivileged && s->pan && unpriv & (R | W) && need != X) {
-		final = 0;
-		base &= ~(R | W);
+		over = overlay(&base, s->poe, s->por1, poi);
 	}
 	return (struct verdict) {
-		.allowed = final & need,
-		.overlay = base & need && !(final & need),
-		/* with WXN it is not said which of the two denied */
-		.overlay_open = base & WXN,
+		.allowed = base & over & need,
+		/* the overlay is looked at first: set even if the base denies, too */
+		.overlay = !(over & need),
 	};
 }

@@ -55,14 +55,13 @@ u64 apt_va(int entry);
 enum access { P_READ, P_WRITE, P_EXEC, U_READ, U_WRITE, U_EXEC, P_LDTR, P_STTR, NR_ACCESS };
 
 struct setup {				/* the registers that decide */
-	bool pie, poe, e0poe, wxn, pan, gcs;
+	bool pie, poe, e0poe, wxn;
 	u64 pir, pire0, por1, por0;
 };
 
 struct verdict {
 	bool allowed;
-	bool overlay;			/* meaningful if denied */
-	bool overlay_open;		/* the architecture leaves it open to us */
+	bool overlay;			/* if denied: the syndrome's Overlay bit */
 };
 
 struct verdict judge(const struct setup *s, u64 desc, enum access a);
