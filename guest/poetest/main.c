@@ -563,6 +563,9 @@ static void test_dirty(bool pie)
 					CHECK(allowed(rd, va));
 				if (allow)
 					set_por(POR_ALL, POR_ALL);
+				/* now with a TLB entry that the overlay does not restrict */
+				if (allow && read_first)
+					CHECK(allowed(rd, va));
 				CHECK(allowed(wr, va) == allow);
 				if (!allow)
 					CHECK(fault_is(wr, va, 3) &&
