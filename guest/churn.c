@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Keeps the kernel's page-table code busy on all CPUs for a while and checks
+ * that memory still holds what was written.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "init.h"
+
+#define MB		(1ul << 20)
+#define CHURN_SECONDS	2
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static size_t page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+/* One word a page that depends on its place */
+static void fill(char *p, size_t size, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < size; i += page_size())
+		*(uint64_t *)(p + i) = seed + i;
+}
+
+static bool check(const char *p, size_t size, uint64_t seed)
+{
+	size_t i;
+
+	for (i = 0; i < size; i += page_size())
+		if (*(uint64_t *)(p + i) != seed + i)
+			return false;
+	return true;
+}
+
+static bool reap(pid_t pid)
+{
+	int status;
+
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       !WEXITSTATUS(status);
+}
+
+static char *map(size_t size, int fd, int flags)
+{
+	char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       (fd < 0 ? MAP_ANONYMOUS : 0) | flags, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Fork of a large PTE-mapped region, writes on both sides */
+static bool fork_cow(void)
+{
+	size_t size = 8 * MB;
+	char *p = map(size, -1, MAP_PRIVATE);
+	bool ok;
+	pid_t pid;
+
+	if (!p)
+		return false;
+	madvise(p, size, MADV_NOHUGEPAGE);
+	fill(p, size, 1);
+	pid = fork();
+	if (!pid) {
+		ok = check(p, size, 1);
+		fill(p, size / 2, 2);
+		_exit(!(ok && check(p, size / 2, 2) &&
+			check(p + size / 2, size / 2, 1 + size / 2)));
+	}
+	fill(p + size / 2, size / 2, 3);
+	ok = reap(pid) && check(p, size / 2, 1) && check(p + size / 2, size / 2, 3);
+	munmap(p, size);
+	return ok;
+}
+
+/* Huge pages: fault, split by mprotect and madvise, fork, collapse */
+static bool huge(void)
+{
+	size_t pmd = page_size() / 8 * page_size(), size = 2 * pmd;
+	char *area, *p;
+	bool ok;
+	pid_t pid;
+
+	/* with 64K pages a huge page is 512M: more than we have */
+	if (pmd > 2 * MB)
+		return true;
+	area = map(size + pmd, -1, MAP_PRIVATE);
+	if (!area)
+		return false;
+	p = (char *)(((uintptr_t)area + pmd - 1) & ~(pmd - 1));
+	madvise(p, size, MADV_HUGEPAGE);
+	fill(p, size, 4);
+	mprotect(p + pmd / 2, page_size(), PROT_READ);
+	ok = check(p, size, 4);
+	pid = fork();
+	if (!pid) {
+		madvise(p + pmd, pmd / 2, MADV_DONTNEED);
+		_exit(!(check(p, pmd, 4) && *(uint64_t *)(p + pmd) == 0));
+	}
+	ok &= reap(pid);
+	mprotect(p + pmd / 2, page_size(), PROT_READ | PROT_WRITE);
+	madvise(p, pmd, MADV_COLLAPSE);
+	ok &= check(p, size, 4);
+	munmap(p + pmd / 4, pmd / 4);
+	ok &= check(p, pmd / 4, 4) && check(p + pmd, pmd, 4 + pmd);
+	munmap(area, size + pmd);
+	return ok;
+}
+
+/* mprotect, mremap by whole tables, madvise that clears young and dirty */
+static bool remap(void)
+{
+	size_t size = 4 * MB;
+	char *p = map(size, -1, MAP_PRIVATE), *q;
+	bool ok;
+	int i;
+
+	if (!p)
+		return false;
+	fill(p, size, 5);
+	for (i = 0; i < 4; i++) {
+		mprotect(p, size, PROT_READ);
+		ok = check(p, size, 5);
+		mprotect(p, size, PROT_READ | PROT_WRITE);
+		fill(p, size, 5);
+	}
+	madvise(p, size, MADV_COLD);
+	q = mremap(p, size, 2 * size, MREMAP_MAYMOVE);
+	if (q == MAP_FAILED)
+		return false;
+	p = map(2 * size, -1, MAP_PRIVATE);
+	q = mremap(q, 2 * size, 2 * size, MREMAP_MAYMOVE | MREMAP_FIXED, p);
+	if (q == MAP_FAILED)
+		return false;
+	ok &= check(q, size, 5);
+	madvise(q, size / 2, MADV_DONTNEED);
+	ok &= *(uint64_t *)q == 0 && check(q + size / 2, size / 2, 5 + size / 2);
+	munmap(q, 2 * size);
+	return ok;
+}
+
+/* A file, shared and private, seen by a child */
+static bool file(void)
+{
+	size_t size = 2 * MB;
+	int fd = memfd_create("churn", 0);
+	char *shared, *private;
+	bool ok;
+	pid_t pid;
+
+	if (fd < 0 || ftruncate(fd, size))
+		return false;
+	shared = map(size, fd, MAP_SHARED);
+	private = map(size, fd, MAP_PRIVATE);
+	if (!shared || !private)
+		return false;
+	fill(shared, size, 6);
+	ok = check(private, size, 6);
+	pid = fork();
+	if (!pid) {
+		fill(shared, size / 2, 7);
+		fill(private, size, 8);
+		_exit(!check(private, size, 8));
+	}
+	ok &= reap(pid) && check(shared, size / 2, 7) &&
+	      check(shared + size / 2, size / 2, 6 + size / 2) && check(private, size / 2, 7);
+	msync(shared, size, MS_SYNC);
+	munmap(shared, size);
+	munmap(private, size);
+	close(fd);
+	return ok;
+}
+
+static void *thread_body(void *arg)
+{
+	char *p = map(256 * 1024, -1, MAP_PRIVATE);
+	bool ok;
+
+	if (!p)
+		return NULL;
+	fill(p, 256 * 1024, (uint64_t)arg);
+	sched_yield();
+	ok = check(p, 256 * 1024, (uint64_t)arg);
+	munmap(p, 256 * 1024);
+	return ok ? arg : NULL;
+}
+
+/* Threads that map and unmap in one address space */
+static bool threads(void)
+{
+	pthread_t id[4];
+	bool ok = true;
+	uint64_t i;
+	void *ret;
+
+	for (i = 0; i < 4; i++)
+		if (pthread_create(&id[i], NULL, thread_body, (void *)(i + 1)))
+			return false;
+	for (i = 0; i < 4; i++) {
+		pthread_join(id[i], &ret);
+		ok &= ret == (void *)(i + 1);
+	}
+	return ok;
+}
+
+/* 'init true' is a usage error: exit status 2 */
+static bool exec(void)
+{
+	pid_t pid = vfork();
+	int status;
+
+	if (!pid) {
+		int null = open("/dev/null", O_WRONLY);
+
+		dup2(null, 2);
+		execl("/proc/self/exe", "init", "true", NULL);
+		_exit(1);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 2;
+}
+
+/* The page-table walkers of procfs */
+static bool proc(void)
+{
+	static const char * const files[] = { "/proc/self/smaps", "/proc/self/pagemap" };
+	char buf[4096];
+	int i, n, fd;
+
+	for (i = 0; i < 2; i++) {
+		fd = open(files[i], O_RDONLY);
+		for (n = 0; fd >= 0 && n < 16 && read(fd, buf, sizeof(buf)) > 0; n++)
+			;
+		if (fd >= 0)
+			close(fd);
+	}
+	write_file("/proc/self/clear_refs", "1\n");
+	return true;
+}
+
+static bool hugetlb(void)
+{
+	size_t size = page_size() / 8 * page_size();
+	char *p = map(size, -1, MAP_PRIVATE | MAP_HUGETLB);
+	bool ok;
+	pid_t pid;
+
+	if (!p)
+		return errno == ENOMEM;		/* all in use by the others */
+	fill(p, size, 9);
+	pid = fork();
+	if (!pid)
+		_exit(!check(p, size, 9));
+	ok = reap(pid) && check(p, size, 9);
+	mprotect(p, size, PROT_READ);
+	ok &= check(p, size, 9);
+	munmap(p, size);
+	return ok;
+}
+
+static const struct {
+	const char *name;
+	bool (*run)(void);
+} jobs[] = {
+	{ "fork and COW of PTE-mapped memory", fork_cow },
+	{ "huge pages: split, fork, collapse", huge },
+	{ "mprotect, mremap, madvise", remap },
+	{ "file mappings", file },
+	{ "threads", threads },
+	{ "vfork and execve", exec },
+	{ "procfs walkers", proc },
+	{ "hugetlbfs", hugetlb },
+};
+
+#define NR_JOBS (int)(sizeof(jobs) / sizeof(jobs[0]))
+
+/* One process a CPU; its exit status is the job that failed, or NR_JOBS */
+static int worker(int cpu, double end, bool have_hugetlb)
+{
+	cpu_set_t one;
+	int turn, job;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	/* a whole round at least */
+	for (turn = 0; turn < NR_JOBS || now() < end; turn++) {
+		job = (turn + cpu) % NR_JOBS;
+		if (jobs[job].run == hugetlb && !have_hugetlb)
+			continue;
+		if (!jobs[job].run())
+			return job;
+	}
+	return NR_JOBS;
+}
+
+void test_churn(void)
+{
+	int cpus = count_cpus(), i, status;
+	double end = now() + CHURN_SECONDS;
+	bool have_hugetlb, failed[NR_JOBS] = {};
+	int lost = 0;
+	char line[32] = "";
+	pid_t pid[64];
+
+	if (cpus > 64)
+		cpus = 64;
+	/* folios smaller than a PMD: mapped with the contiguous bit */
+	write_file("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled", "always\n");
+	write_file("/proc/sys/vm/nr_hugepages", "4\n");
+	have_hugetlb = read_line("/proc/sys/vm/nr_hugepages", line, sizeof(line)) && atoi(line) > 0;
+	for (i = 0; i < cpus; i++) {
+		pid[i] = fork();
+		if (!pid[i])
+			_exit(worker(i, end, have_hugetlb));
+	}
+	for (i = 0; i < cpus; i++) {
+		if (waitpid(pid[i], &status, 0) != pid[i] || !WIFEXITED(status))
+			lost++;
+		else if (WEXITSTATUS(status) < NR_JOBS)
+			failed[WEXITSTATUS(status)] = true;
+	}
+	write_file("/proc/sys/vm/nr_hugepages", "0\n");
+	result(!lost, "churn: all workers lived");
+	for (i = 0; i < NR_JOBS; i++) {
+		if (jobs[i].run == hugetlb && !have_hugetlb)
+			skip("no huge pages", "churn: %s", jobs[i].name);
+		else
+			result(!failed[i], "churn: %s", jobs[i].name);
+	}
+}
+
+void test_cpu_hotplug(void)
+{
+	char path[80], state[8];
+	bool ok = true;
+	int turn, cpu = 1;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	if (!read_line(path, state, sizeof(state))) {
+		skip("one CPU", "CPU off and on, with work on it");
+		return;
+	}
+	for (turn = 0; turn < 5 && ok; turn++) {
+		pid_t pid;
+
+		ok = write_file(path, "0\n") && write_file(path, "1\n");
+		pid = fork();
+		if (!pid)
+			_exit(worker(cpu, 0, false) != NR_JOBS);
+		ok &= reap(pid);
+	}
+	result(ok, "CPU off and on, with work on it");
+}

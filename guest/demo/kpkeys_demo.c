@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Shows which pkey maps which page table, and attacks the tables: a plain store
+ * to a page-table entry, in the context of whoever asks.
+ *
+ * Never load this on a machine that matters: it hands the page tables to every
+ * user. It works alike on a protected and on an ordinary kernel, so it walks
+ * the tables as the hardware does and uses none of the kernel's helpers that
+ * the protection changes.
+ *
+ * /dev/kpkeys_demo: write one command, read the answer from the same open file.
+ *
+ *   info                            el=1 va=48 levels=4 page=4096
+ *   addr vmalloc|module             a kernel address of this kind
+ *   addr linear <user va>           the linear-map address of its lowest table
+ *   walk user|kernel <va>           the tables that lead there, one line each
+ *   scan user|kernel                all tables, counted by level and pkey
+ *   poke user|kernel <va> <level> same|flip
+ *                                   store to the entry at this level
+ */
+
+#include <linux/bitfield.h>
+#include <linux/bits.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/module.h>
+#include <linux/seq_buf.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include <asm/memory.h>
+#include <asm/pgtable.h>
+#include <asm/sysreg.h>
+
+#define DESC_VALID		BIT_ULL(0)
+#define DESC_TABLE		BIT_ULL(1)	/* at the last level: page */
+#define DESC_WRITE		BIT_ULL(51)	/* what Linux sets in a writable leaf */
+#define DESC_CONT		BIT_ULL(52)
+#define DESC_POINDEX		GENMASK_ULL(62, 60)
+/* ignored by hardware in tables and leaves; PTE_SPECIAL to Linux, in a PTE */
+#define DESC_FLIP		BIT_ULL(56)
+
+#define STRIDE			(PAGE_SHIFT - 3)
+#define LAST_LEVEL		3
+#define NR_LEVELS		5
+#define NR_PKEYS		8
+
+struct space {
+	phys_addr_t top;
+	int va_bits;
+	int start;		/* -1 .. 2 */
+	bool kernel;
+};
+
+struct step {			/* one level of a walk */
+	phys_addr_t table;
+	u64 *entry;
+	u64 desc;
+	int level;
+};
+
+static void *vmalloc_page;
+
+static phys_addr_t ttbr_to_phys(u64 ttbr)
+{
+	if (IS_ENABLED(CONFIG_ARM64_PA_BITS_52))
+		return (ttbr & GENMASK_ULL(47, 6)) | (ttbr & GENMASK_ULL(5, 2)) << 46;
+	return ttbr & GENMASK_ULL(47, 1);
+}
+
+static void get_space(struct space *s, bool kernel)
+{
+	/* on a kernel at EL2 (VHE) these names reach the EL2 registers */
+	u64 tcr = read_sysreg(tcr_el1);
+
+	s->kernel = kernel;
+	if (kernel) {
+		s->top = ttbr_to_phys(read_sysreg(ttbr1_el1));
+		s->va_bits = 64 - ((tcr >> 16) & 0x3f);
+	} else {
+		s->top = __pa(current->mm->pgd);
+		s->va_bits = 64 - (tcr & 0x3f);
+	}
+	s->start = 4 - DIV_ROUND_UP(s->va_bits - PAGE_SHIFT, STRIDE);
+}
+
+static int level_shift(int level)
+{
+	return PAGE_SHIFT + (LAST_LEVEL - level) * STRIDE;
+}
+
+static int nr_entries(const struct space *s, int level)
+{
+	return level == s->start ? 1 << (s->va_bits - level_shift(level)) : 1 << STRIDE;
+}
+
+static bool is_table(u64 desc, int level)
+{
+	return level < LAST_LEVEL && (desc & DESC_VALID) && (desc & DESC_TABLE);
+}
+
+static phys_addr_t desc_to_phys(u64 desc)
+{
+	/* knows where LPA and LPA2 keep the high bits; the same in tables */
+	return __pte_to_phys(__pte(desc)) & PAGE_MASK;
+}
+
+/* The levels that exist, top first; the last one has the leaf or the hole */
+static int walk(const struct space *s, u64 va, struct step steps[NR_LEVELS])
+{
+	phys_addr_t table = s->top;
+	int level, n = 0;
+
+	for (level = s->start; level <= LAST_LEVEL; level++) {
+		int i = (va >> level_shift(level)) & (nr_entries(s, level) - 1);
+		u64 *entry = (u64 *)phys_to_virt(table) + i;
+		u64 desc = READ_ONCE(*entry);
+
+		steps[n++] = (struct step) { table, entry, desc, level };
+		if (!is_table(desc, level))
+			break;
+		table = desc_to_phys(desc);
+	}
+	return n;
+}
+
+static int walk_locked(bool kernel, u64 va, struct step steps[NR_LEVELS])
+{
+	struct space s;
+	int n;
+
+	get_space(&s, kernel);
+	if (kernel)
+		return walk(&s, va, steps);
+	mmap_read_lock(current->mm);
+	n = walk(&s, va, steps);
+	mmap_read_unlock(current->mm);
+	return n;
+}
+
+/* The linear-map entry that maps a physical page */
+static struct step linear_leaf(phys_addr_t pa)
+{
+	struct step steps[NR_LEVELS];
+	struct space s;
+	int n;
+
+	get_space(&s, true);
+	n = walk(&s, (u64)phys_to_virt(pa), steps);
+	return steps[n - 1];
+}
+
+static int pkey_of(phys_addr_t table)
+{
+	return FIELD_GET(DESC_POINDEX, linear_leaf(table).desc);
+}
+
+static const char *level_name(const struct space *s, int level)
+{
+	static const char * const names[] = { "p4d", "pud", "pmd", "pte" };
+
+	return level == s->start ? "pgd" : names[level];
+}
+
+static void show_walk(struct seq_buf *out, bool kernel, u64 va)
+{
+	struct step steps[NR_LEVELS];
+	struct space s;
+	int i, n;
+
+	get_space(&s, kernel);
+	n = walk_locked(kernel, va, steps);
+	for (i = 0; i < n; i++) {
+		struct step leaf = linear_leaf(steps[i].table);
+
+		seq_buf_printf(out,
+			       "level=%s table=0x%llx entry=0x%llx value=0x%llx pkey=%llu map=%s prot=%s\n",
+			       level_name(&s, steps[i].level), (u64)steps[i].table,
+			       (u64)steps[i].entry, steps[i].desc,
+			       FIELD_GET(DESC_POINDEX, leaf.desc),
+			       leaf.level < LAST_LEVEL ? "block" :
+			       leaf.desc & DESC_CONT ? "cont" : "page",
+			       leaf.desc & DESC_WRITE ? "rw" : "ro");
+	}
+}
+
+struct counts {
+	unsigned long tables[NR_LEVELS];
+	unsigned long by_pkey[NR_LEVELS][NR_PKEYS];
+};
+
+static void count_tables(const struct space *s, phys_addr_t table, int level, struct counts *c)
+{
+	u64 *entries = phys_to_virt(table);
+	phys_addr_t last = 0;
+	int i;
+
+	c->tables[level - s->start]++;
+	c->by_pkey[level - s->start][pkey_of(table)]++;
+	if (level == LAST_LEVEL)
+		return;
+	for (i = 0; i < nr_entries(s, level); i++) {
+		u64 desc = READ_ONCE(entries[i]);
+		phys_addr_t child = desc_to_phys(desc);
+
+		/* KASAN's shadow of nothing is one table, many times in a row */
+		if (!is_table(desc, level) || child == last)
+			continue;
+		last = child;
+		count_tables(s, child, level + 1, c);
+	}
+	cond_resched();
+}
+
+static int show_scan(struct seq_buf *out, bool kernel)
+{
+	struct counts *c = kzalloc(sizeof(*c), GFP_KERNEL);
+	struct space s;
+	int level, i;
+
+	if (!c)
+		return -ENOMEM;
+	get_space(&s, kernel);
+	if (!kernel)
+		mmap_read_lock(current->mm);
+	count_tables(&s, s.top, s.start, c);
+	if (!kernel)
+		mmap_read_unlock(current->mm);
+	for (level = s.start; level <= LAST_LEVEL; level++) {
+		seq_buf_printf(out, "level=%s tables=%lu", level_name(&s, level),
+			       c->tables[level - s.start]);
+		for (i = 0; i < NR_PKEYS; i++)
+			if (c->by_pkey[level - s.start][i])
+				seq_buf_printf(out, " pkey%d=%lu", i,
+					       c->by_pkey[level - s.start][i]);
+		seq_buf_puts(out, "\n");
+	}
+	kfree(c);
+	return 0;
+}
+
+/*
+ * The attack. No lock is held here: on a protected kernel the first store does
+ * not return, and the task dies as it is.
+ */
+static int poke(struct seq_buf *out, bool kernel, u64 va, const char *name, bool flip)
+{
+	struct step steps[NR_LEVELS];
+	struct space s;
+	u64 *entry, old, seen;
+	int i, n;
+
+	get_space(&s, kernel);
+	n = walk_locked(kernel, va, steps);
+	for (i = 0; i < n; i++)
+		if (!strcmp(level_name(&s, steps[i].level), name))
+			break;
+	if (i == n)
+		return -ENOENT;
+	entry = steps[i].entry;
+	old = READ_ONCE(*entry);
+	WRITE_ONCE(*entry, flip ? old ^ DESC_FLIP : old);
+	seen = READ_ONCE(*entry);
+	if (flip)
+		WRITE_ONCE(*entry, old);
+	seq_buf_printf(out, "stored=1 changed=%d\n", seen != old);
+	return 0;
+}
+
+/* ---- the device ---- */
+
+#define ANSWER_SIZE	4096
+
+struct session {
+	size_t len;
+	char answer[ANSWER_SIZE];
+};
+
+static int run_command(struct seq_buf *out, char *cmd)
+{
+	char *word[5] = {};
+	u64 va = 0;
+	struct space s;
+	bool kernel;
+	int n = 0;
+
+	while (n < ARRAY_SIZE(word) && (word[n] = strsep(&cmd, " \n")))
+		if (*word[n])
+			n++;
+	if (!n)
+		return -EINVAL;
+	if (n >= 3 && kstrtou64(word[2], 0, &va))
+		return -EINVAL;
+
+	if (!strcmp(word[0], "info") && n == 1) {
+		get_space(&s, true);
+		seq_buf_printf(out, "el=%llu va=%d levels=%d page=%lu\n",
+			       (u64)read_sysreg(CurrentEL) >> 2, s.va_bits, 4 - s.start,
+			       PAGE_SIZE);
+		return 0;
+	}
+	if (!strcmp(word[0], "addr") && n >= 2) {
+		if (!strcmp(word[1], "vmalloc")) {
+			va = (u64)vmalloc_page;
+		} else if (!strcmp(word[1], "module")) {
+			va = (u64)run_command;
+		} else if (!strcmp(word[1], "linear") && n == 3) {
+			struct step steps[NR_LEVELS];
+			int last = walk_locked(false, va, steps) - 1;
+
+			va = (u64)phys_to_virt(steps[last].table);
+		} else {
+			return -EINVAL;
+		}
+		seq_buf_printf(out, "0x%llx\n", va);
+		return 0;
+	}
+
+	if (n < 2 || (strcmp(word[1], "user") && strcmp(word[1], "kernel")))
+		return -EINVAL;
+	kernel = !strcmp(word[1], "kernel");
+	if (!strcmp(word[0], "scan") && n == 2)
+		return show_scan(out, kernel);
+	/* no walk beyond the region that the registers describe */
+	if (kernel != !!(va & BIT_ULL(55)))
+		return -EINVAL;
+	if (!strcmp(word[0], "walk") && n == 3) {
+		show_walk(out, kernel, va);
+		return 0;
+	}
+	if (!strcmp(word[0], "poke") && n == 5 &&
+	    (!strcmp(word[4], "same") || !strcmp(word[4], "flip")))
+		return poke(out, kernel, va, word[3], !strcmp(word[4], "flip"));
+	return -EINVAL;
+}
+
+static int demo_open(struct inode *inode, struct file *file)
+{
+	file->private_data = kzalloc(sizeof(struct session), GFP_KERNEL);
+	if (!file->private_data)
+		return -ENOMEM;
+	return stream_open(inode, file);
+}
+
+static int demo_release(struct inode *inode, struct file *file)
+{
+	kfree(file->private_data);
+	return 0;
+}
+
+static ssize_t demo_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+{
+	struct session *session = file->private_data;
+	struct seq_buf out;
+	char cmd[128];
+	int ret;
+
+	if (!count || count >= sizeof(cmd))
+		return -EINVAL;
+	if (copy_from_user(cmd, buf, count))
+		return -EFAULT;
+	cmd[count] = '\0';
+	seq_buf_init(&out, session->answer, ANSWER_SIZE);
+	session->len = 0;
+	ret = run_command(&out, cmd);
+	if (ret)
+		return ret;
+	session->len = seq_buf_used(&out);
+	return count;
+}
+
+static ssize_t demo_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
+{
+	struct session *session = file->private_data;
+
+	count = min(count, session->len);
+	if (copy_to_user(buf, session->answer, count))
+		return -EFAULT;
+	memmove(session->answer, session->answer + count, session->len - count);
+	session->len -= count;
+	return count;
+}
+
+static const struct file_operations demo_fops = {
+	.owner		= THIS_MODULE,
+	.open		= demo_open,
+	.release	= demo_release,
+	.read		= demo_read,
+	.write		= demo_write,
+};
+
+static struct miscdevice demo_device = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "kpkeys_demo",
+	.mode	= 0666,
+	.fops	= &demo_fops,
+};
+
+static int __init demo_init(void)
+{
+	int ret;
+
+	vmalloc_page = vzalloc(PAGE_SIZE);
+	if (!vmalloc_page)
+		return -ENOMEM;
+	ret = misc_register(&demo_device);
+	if (ret)
+		vfree(vmalloc_page);
+	return ret;
+}
+module_init(demo_init);
+
+static void __exit demo_exit(void)
+{
+	misc_deregister(&demo_device);
+	vfree(vmalloc_page);
+}
+module_exit(demo_exit);
+
+MODULE_DESCRIPTION("Shows and attacks page tables, to demonstrate kpkeys");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,608 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * PID 1 of the guest. What it prints is described in README.rst; keep the two
+ * in step, scripts parse it.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init.h"
+
+#define DEVICE		"/dev/kpkeys_demo"
+#define MODULE		"/kpkeys_demo.ko"
+#define HWCAP2_POE_BIT	(1UL << 63)
+
+static int nr_tests, nr_failed;
+static int kmsg_out = -1, kmsg_in = -1;
+
+enum expect { EXPECT_NOTHING, EXPECT_PROTECTED, EXPECT_OPEN };
+static enum expect expect;
+
+/* ---- output ---- */
+
+static void vsay(const char *fmt, va_list ap)
+{
+	char line[800];
+	int n;
+
+	n = snprintf(line, sizeof(line), "<5>kpkeys-demo: ");
+	vsnprintf(line + n, sizeof(line) - n, fmt, ap);
+	if (kmsg_out < 0 || write(kmsg_out, line, strlen(line)) < 0)
+		fprintf(stderr, "%s\n", line + 3);
+}
+
+void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsay(fmt, ap);
+	va_end(ap);
+}
+
+bool result(bool good, const char *fmt, ...)
+{
+	char name[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	nr_failed += !good;
+	say("%sok %d - %s", good ? "" : "not ", ++nr_tests, name);
+	return good;
+}
+
+void skip(const char *why, const char *fmt, ...)
+{
+	char name[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	say("ok %d - %s # SKIP %s", ++nr_tests, name, why);
+}
+
+static void error(const char *fmt, ...)
+{
+	char text[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	say("error %s", text);
+}
+
+/* ---- small helpers ---- */
+
+bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+bool read_line(const char *path, char *line, int size)
+{
+	int fd = open(path, O_RDONLY);
+	int n = fd < 0 ? -1 : read(fd, line, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return false;
+	line[n] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return true;
+}
+
+int count_cpus(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+bool have_poe(void)
+{
+	return getauxval(AT_HWCAP2) & HWCAP2_POE_BIT;
+}
+
+/* The value of key= in a line of key=value words */
+static const char *value_of(const char *line, const char *key)
+{
+	static char value[8][64];
+	static int turn;
+	char *out = value[turn++ % 8];
+	size_t len = strlen(key);
+	const char *p = line;
+
+	out[0] = '\0';
+	while ((p = strstr(p, key))) {
+		if ((p == line || p[-1] == ' ') && p[len] == '=') {
+			snprintf(out, 64, "%.*s", (int)strcspn(p + len + 1, " \n"), p + len + 1);
+			break;
+		}
+		p += len;
+	}
+	return out;
+}
+
+/* One command to the module; false with errno set if it was refused */
+static bool ask(char *answer, int size, const char *fmt, ...)
+{
+	char cmd[128];
+	va_list ap;
+	int fd, n;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	fd = open(DEVICE, O_RDWR);
+	if (fd < 0)
+		return false;
+	n = write(fd, cmd, strlen(cmd)) < 0 ? -1 : read(fd, answer, size - 1);
+	if (n >= 0)
+		answer[n] = '\0';
+	close(fd);
+	return n >= 0;
+}
+
+/* ---- the kernel log ---- */
+
+static int nr_complaints;	/* that nobody announced */
+
+struct report {			/* of one refused write */
+	bool write, overlay;
+};
+
+static const char * const complaints[] = {
+	"WARNING: ", "BUG: ", "BUG in ", "Oops", "Internal error", "Unable to handle kernel",
+	"Call trace:", "rcu: INFO:", "INFO: task ", "Bad page", "bad: scheduling",
+};
+
+/* Read what is new; @report: we just made the kernel complain */
+static void drain_log(struct report *report)
+{
+	char rec[2048];
+	ssize_t n;
+	size_t i;
+
+	while ((n = read(kmsg_in, rec, sizeof(rec) - 1)) > 0 || (n < 0 && errno == EPIPE)) {
+		char *text;
+
+		if (n < 0) {	/* overwritten before we came: not a pass */
+			say("# part of the kernel log was lost");
+			nr_complaints++;
+			continue;
+		}
+		rec[n] = '\0';
+		text = strchr(rec, ';');
+		if (!text || strstr(text, "kpkeys-demo: "))
+			continue;
+		text[strcspn(text, "\n")] = '\0';
+		if (report) {
+			report->write |= strstr(text, "WnR = 1") != NULL;
+			report->overlay |= strstr(text, "Overlay = 1") != NULL;
+			continue;
+		}
+		for (i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
+			if (strstr(text, complaints[i])) {
+				say("# kernel log: %s", text + 1);
+				nr_complaints++;
+				break;
+			}
+		}
+	}
+}
+
+/* ---- targets and attacks ---- */
+
+static char *user_page;		/* what the target 'user' is */
+
+static const char * const targets[] = { "user", "vmalloc", "module", "linear" };
+#define NR_TARGETS 4
+
+/* The space and address of a target; false if the module does not know it */
+static bool find_target(const char *target, const char **space, uint64_t *va)
+{
+	char answer[64];
+	bool ok;
+
+	if (!strcmp(target, "user")) {
+		*space = "user";
+		*va = (uintptr_t)user_page;
+		return true;
+	}
+	*space = "kernel";
+	if (!strcmp(target, "linear"))
+		ok = ask(answer, sizeof(answer), "addr linear %p", (void *)user_page);
+	else
+		ok = ask(answer, sizeof(answer), "addr %s", target);
+	*va = ok ? strtoull(answer, NULL, 0) : 0;
+	return ok;
+}
+
+struct attack {
+	char cmd[128];
+	char answer[64];
+};
+
+/* The child shares our memory, not our fate */
+static int attacker(void *arg)
+{
+	struct attack *a = arg;
+	int fd = open(DEVICE, O_RDWR);
+
+	if (fd < 0 || write(fd, a->cmd, strlen(a->cmd)) < 0)
+		_exit(2);
+	if (read(fd, a->answer, sizeof(a->answer) - 1) <= 0)
+		_exit(2);
+	_exit(0);
+}
+
+struct tally {
+	int attacks, refused, allowed, errors, unexpected;
+};
+
+/*
+ * One store to one entry by a child process. @row is the module's line for the
+ * table. In test mode the outcome is a TAP line, too.
+ */
+static void attack(const char *target, const char *row, const char *kind, bool tap,
+		   struct tally *t)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	struct report report = {};
+	struct attack a = {};
+	char level[8], entry[32], pkey[8], prot[8];
+	bool refused, allowed, changed, want_refused;
+	const char *space, *expected = "-";
+	int id = ++t->attacks, status;
+	uint64_t va;
+	pid_t pid;
+
+	snprintf(level, sizeof(level), "%s", value_of(row, "level"));
+	snprintf(entry, sizeof(entry), "%s", value_of(row, "entry"));
+	snprintf(pkey, sizeof(pkey), "%s", value_of(row, "pkey"));
+	snprintf(prot, sizeof(prot), "%s", value_of(row, "prot"));
+	if (!find_target(target, &space, &va))
+		return;
+	snprintf(a.cmd, sizeof(a.cmd), "poke %s 0x%lx %s %s", space, (long)va, level, kind);
+
+	drain_log(NULL);
+	say("attack-begin id=%d target=%s level=%s kind=%s", id, target, level, kind);
+	pid = clone(attacker, stack + sizeof(stack), CLONE_VM | SIGCHLD, &a);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		error("cannot start a child: %s", strerror(errno));
+		t->errors++;
+		return;
+	}
+	drain_log(&report);
+	refused = WIFSIGNALED(status);
+	allowed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	changed = allowed && !strcmp(value_of(a.answer, "changed"), "1");
+	/* what is read-only in every kernel is refused by every kernel */
+	want_refused = expect == EXPECT_PROTECTED || !strcmp(prot, "ro");
+	if (expect != EXPECT_NOTHING)
+		expected = (want_refused ? refused : allowed && (changed || !strcmp(kind, "same"))) ?
+			   "1" : "0";
+	say("attack-end id=%d target=%s level=%s kind=%s pkey=%s prot=%s result=%s changed=%d overlay=%d expected=%s",
+	    id, target, level, kind, pkey, prot,
+	    refused ? "refused" : allowed ? "allowed" : "error", changed, report.overlay,
+	    expected);
+	t->refused += refused;
+	t->allowed += allowed;
+	t->errors += !refused && !allowed;
+	t->unexpected += *expected == '0';
+	if (!tap)
+		return;
+	if (expect == EXPECT_NOTHING)
+		skip("no expectation", "%s %s: %s", target, level, kind);
+	else if (want_refused)
+		/* for the right reason: a write, and the overlay's doing */
+		result(refused && report.write && (report.overlay || !strcmp(prot, "ro")),
+		       "%s %s: %s refused%s", target, level, kind,
+		       !strcmp(prot, "ro") ? " (read-only everywhere)" : " by the overlay");
+	else
+		result(*expected == '1', "%s %s: %s goes through", target, level, kind);
+}
+
+#define MAX_ROWS 32
+
+/* Show the tables of all targets and attack each of them once a kind */
+static void attack_all(bool tap, struct tally *t)
+{
+	static char rows[MAX_ROWS][256];
+	const char *target_of[MAX_ROWS];
+	int nr_rows = 0, i, j;
+
+	for (i = 0; i < NR_TARGETS; i++) {
+		char answer[4096], *line, *save = NULL;
+		const char *space;
+		uint64_t va;
+
+		if (!find_target(targets[i], &space, &va) ||
+		    !ask(answer, sizeof(answer), "walk %s 0x%lx", space, (long)va)) {
+			error("cannot walk to %s: %s", targets[i], strerror(errno));
+			t->errors++;
+			continue;
+		}
+		for (line = strtok_r(answer, "\n", &save); line;
+		     line = strtok_r(NULL, "\n", &save)) {
+			bool seen = false;
+
+			say("table target=%s %s", targets[i], line);
+			/* the kernel's targets share their upper levels */
+			for (j = 0; j < nr_rows; j++)
+				seen |= !strcmp(value_of(rows[j], "entry"),
+						value_of(line, "entry"));
+			if (seen || nr_rows == MAX_ROWS)
+				continue;
+			target_of[nr_rows] = targets[i];
+			snprintf(rows[nr_rows++], sizeof(rows[0]), "%s", line);
+		}
+	}
+	for (i = 0; i < nr_rows; i++) {
+		if (tap)
+			attack(target_of[i], rows[i], "same", tap, t);
+		attack(target_of[i], rows[i], "flip", tap, t);
+	}
+	say("summary attacks=%d refused=%d allowed=%d errors=%d unexpected=%d",
+	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
+}
+
+/* All tables by pkey. A table with the default pkey is unprotected */
+static void scan(const char *space, bool tap)
+{
+	char answer[4096], *line, *save = NULL;
+	bool protected = true, open = true;
+
+	if (!ask(answer, sizeof(answer), "scan %s", space)) {
+		error("cannot scan %s: %s", space, strerror(errno));
+		return;
+	}
+	for (line = strtok_r(answer, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		say("scan space=%s %s", space, line);
+		protected &= !*value_of(line, "pkey0");
+		open &= !strcmp(value_of(line, "pkey0"), value_of(line, "tables"));
+	}
+	if (!tap)
+		return;
+	if (expect == EXPECT_NOTHING)
+		skip("no expectation", "%s: pkey of every table", space);
+	else
+		result(expect == EXPECT_PROTECTED ? protected : open,
+		       "%s: every table has %s pkey", space,
+		       expect == EXPECT_PROTECTED ? "a protected" : "the default");
+}
+
+/* ---- modules ---- */
+
+static bool load_module(void)
+{
+	int fd = open(MODULE, O_RDONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && !syscall(SYS_finit_module, fd, "", 0);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static void test_modules(void)
+{
+	bool ok = true;
+	int i;
+
+	for (i = 0; i < 20 && ok; i++)
+		ok = !syscall(SYS_delete_module, "kpkeys_demo", O_NONBLOCK) && load_module();
+	result(ok, "module unloaded and loaded 20 times");
+	if (!ok)
+		say("# turn %d: %s", i, strerror(errno));
+}
+
+/* ---- modes ---- */
+
+static void show_system(void)
+{
+	char info[128] = "", row[4096] = "", *leaf = row, *p;
+	struct utsname u;
+
+	uname(&u);
+	ask(info, sizeof(info), "info");
+	info[strcspn(info, "\n")] = '\0';
+	/* how the lowest user table is mapped stands for the linear map */
+	ask(row, sizeof(row), "walk user %p", (void *)user_page);
+	while ((p = strchr(leaf, '\n')) && p[1])
+		leaf = p + 1;
+	say("system kernel=%s cpus=%d poe=%d linear=%s %s", u.release, count_cpus(), have_poe(),
+	    !strcmp(value_of(leaf, "map"), "block") ? "block" : "page", info);
+}
+
+static int mode_run(void)
+{
+	struct tally t = {};
+
+	scan("user", false);
+	scan("kernel", false);
+	attack_all(false, &t);
+	return t.errors || t.unexpected || !t.attacks;
+}
+
+static int mode_test(void)
+{
+	struct tally t = {};
+
+	test_pkeys();
+	test_churn();
+	test_modules();
+	test_cpu_hotplug();
+	scan("user", true);
+	scan("kernel", true);
+	attack_all(true, &t);
+	result(!t.errors && t.attacks, "all attacks could be made");
+	drain_log(NULL);
+	result(!nr_complaints, "no unannounced complaint in the kernel log");
+	say("1..%d", nr_tests);
+	return nr_failed != 0;
+}
+
+static int mode_shell(void)
+{
+	char tty[64] = "console", path[80];
+	int status;
+	pid_t pid;
+
+	read_line("/sys/class/tty/console/active", tty, sizeof(tty));
+	/* several consoles: the last is the one that is /dev/console */
+	snprintf(path, sizeof(path), "/dev/%s", strrchr(tty, ' ') ? strrchr(tty, ' ') + 1 : tty);
+	pid = fork();
+	if (!pid) {
+		int fd;
+
+		setsid();
+		fd = open(path, O_RDWR);
+		ioctl(fd, TIOCSCTTY, 0);
+		dup2(fd, 0);
+		dup2(fd, 1);
+		dup2(fd, 2);
+		setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin:/", 1);
+		setenv("HOME", "/", 1);
+		printf("\nPage tables by pkey:         init scan\n"
+		       "Tables that lead somewhere:  init walk user|vmalloc|module|linear\n"
+		       "Store to one of them:        init poke user pte flip\n"
+		       "All page tables:             less /sys/kernel/debug/kernel_page_tables\n"
+		       "Leave and power off:         exit\n\n");
+		fflush(stdout);
+		execl("/bin/sh", "sh", NULL);
+		perror("/bin/sh");
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) != pid)
+		;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? 2 : 0;
+}
+
+/* From the shell: the same by hand, in this very process */
+static int by_hand(int argc, char **argv)
+{
+	char answer[4096];
+	const char *space;
+	uint64_t va;
+
+	if (argc == 2 && !strcmp(argv[1], "scan")) {
+		for (int i = 0; i < 2; i++) {
+			space = i ? "kernel" : "user";
+			if (!ask(answer, sizeof(answer), "scan %s", space))
+				goto fail;
+			printf("%s:\n%s", space, answer);
+		}
+		return 0;
+	}
+	if ((argc == 3 && !strcmp(argv[1], "walk")) || (argc == 5 && !strcmp(argv[1], "poke"))) {
+		if (!find_target(argv[2], &space, &va) ||
+		    !ask(answer, sizeof(answer), "%s %s 0x%lx %s %s", argv[1], space, (long)va,
+			 argc == 5 ? argv[3] : "", argc == 5 ? argv[4] : ""))
+			goto fail;
+		printf("%s", answer);
+		return 0;
+	}
+	if (argc == 2 && !strcmp(argv[1], "print-por"))
+		return print_por();
+	fprintf(stderr, "usage: init scan\n"
+			"       init walk user|vmalloc|module|linear\n"
+			"       init poke <target> pgd|p4d|pud|pmd|pte same|flip\n");
+	return 2;
+fail:
+	fprintf(stderr, "init: %s: %s\n", argv[1], strerror(errno));
+	return 1;
+}
+
+static void mount_all(void)
+{
+	static const char * const what[][2] = {
+		{ "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" },
+		{ "debugfs", "/sys/kernel/debug" }, { "tmpfs", "/tmp" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		mkdir(what[i][1], 0755);
+		/* devtmpfs may be there already, debugfs not at all */
+		mount(what[i][0], what[i][1], what[i][0], 0, NULL);
+	}
+}
+
+static void parse_cmdline(char *mode, int size)
+{
+	char line[2048], *word, *save = NULL;
+
+	snprintf(mode, size, "shell");
+	if (!read_line("/proc/cmdline", line, sizeof(line)))
+		return;
+	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (!strncmp(word, "kpkeys_demo=", 12))
+			snprintf(mode, size, "%s", word + 12);
+		else if (!strcmp(word, "kpkeys_demo_expect=protected"))
+			expect = EXPECT_PROTECTED;
+		else if (!strcmp(word, "kpkeys_demo_expect=open"))
+			expect = EXPECT_OPEN;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	char mode[16];
+	int status = 2;
+
+	user_page = aligned_alloc(65536, 65536);
+	memset(user_page, 1, 65536);
+	if (getpid() != 1)
+		return by_hand(argc, argv);
+
+	mount_all();
+	kmsg_out = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	kmsg_in = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	write_file("/proc/sys/kernel/printk_devkmsg", "on\n");
+	write_file("/proc/sys/kernel/panic_on_oops", "0\n");
+	parse_cmdline(mode, sizeof(mode));
+	say("begin mode=%s protocol=1", mode);
+	if (!load_module()) {
+		error("cannot load " MODULE ": %s", strerror(errno));
+	} else {
+		show_system();
+		if (!strcmp(mode, "run"))
+			status = mode_run();
+		else if (!strcmp(mode, "test"))
+			status = mode_test();
+		else if (!strcmp(mode, "shell"))
+			status = mode_shell();
+		else
+			error("no such mode: %s", mode);
+	}
+	say("done status=%d", status);
+	sync();
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef GUEST_INIT_H
+#define GUEST_INIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* init.c: one line in the kernel log, with the prefix that README.rst describes */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* TAP; result() returns @good */
+bool result(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void skip(const char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+bool write_file(const char *path, const char *text);
+/* false if the file cannot be read; the text is cut at the first newline */
+bool read_line(const char *path, char *line, int size);
+int count_cpus(void);
+bool have_poe(void);
+
+/* pkeys.c: userspace protection keys. The second is run after exec */
+void test_pkeys(void);
+int print_por(void);
+
+/* churn.c: keeps the kernel's page-table code busy, checks memory contents */
+void test_churn(void);
+void test_cpu_hotplug(void);
+
+#endif
