@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Debian's packages through apt: those the machine needs, and inputs from other suites.
+
+Inputs come through a private apt state in the cache, one for each suite. Its site is
+the one that the machine's own apt is set up for; that set-up is only read. apt checks
+every file against the suite's signed index.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from . import cache, proc
+from .term import Problem, say
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+SUITES = ("experimental", "unstable", "testing", "stable")
+
+
+def available() -> bool:
+    return shutil.which("apt-get") is not None and shutil.which("dpkg-query") is not None
+
+
+def install(packages: list[str], log: Path) -> None:
+    """Install packages as root or through sudo."""
+    names = " ".join(packages)
+    prefix: list[str] = []
+    if os.geteuid() != 0:
+        if not shutil.which("sudo"):
+            raise Problem(f"missing packages; as root: apt-get install {names}")
+        prefix = ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
+    say(f"Installing through apt: {names}")
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]
+    proc.run([*prefix, *quiet, "update"], log, "apt-get update")
+    proc.run(
+        [*prefix, *quiet, "install", "--no-install-recommends", *packages],
+        log,
+        "apt-get install",
+    )
+
+
+def _sites() -> list[str]:
+    """Debian sites in the machine's own apt configuration."""
+    if not available():
+        return []
+    line = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
+    sites = []
+    for target in proc.output(["apt-get", "indextargets", "--format", line], "apt").splitlines():
+        origin, label, uri = target.split("|", 2)
+        if origin == "Debian" and label == "Debian" and uri not in sites:
+            sites.append(uri)
+    return sites
+
+
+def _suite(site: str, suite: str, kind: str, arch: str) -> list[str]:
+    """apt options for a private state of one suite, with fresh lists; [] if it has none."""
+    name = "-".join((re.sub(r"\W+", "_", site), suite, kind, arch))
+    state = cache.root() / "apt" / name
+    for part in ("state/lists/partial", "cache/archives/partial", "etc"):
+        (state / part).mkdir(parents=True, exist_ok=True)
+    (state / "status").touch()
+    source = f"{kind} [signed-by={KEYRING}] {site} {suite} main\n"
+    (state / "etc/sources.list").write_text(source)
+    options = {
+        "Dir::State": state / "state",
+        "Dir::State::status": state / "status",
+        "Dir::Cache": state / "cache",
+        "Dir::Etc::SourceList": state / "etc/sources.list",
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::Etc::Preferences": "/dev/null",
+        "Dir::Etc::PreferencesParts": "/dev/null",
+        "APT::Architecture": arch,
+        "APT::Architectures": arch,
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+        "Acquire::http::Timeout": "20",
+        "Acquire::Retries": "2",
+    }
+    args = [arg for key, value in options.items() for arg in ("-o", f"{key}={value}")]
+    try:
+        proc.run(["apt-get", "-q", *args, "update"], state / "log", f"apt-get update ({suite})")
+    except Problem:
+        return []
+    return args
+
+
+def _host_arch() -> str:
+    return proc.output(["dpkg", "--print-architecture"], "dpkg").strip()
+
+
+def _versions(args: list[str], package: str, kind: str) -> list[str]:
+    command = "showsrc" if kind == "deb-src" else "show"
+    try:
+        shown = proc.output(["apt-cache", *args, command, package], "apt-cache")
+    except Problem:
+        return []
+    # Newest first, as apt-cache show has them; showsrc has no order of its own.
+    return re.findall(r"^Version: (\S+)", shown, re.M)
+
+
+def fetch(
+    package: str, wanted: re.Pattern[str], into: Path, kind: str = "deb", arch: str | None = None,
+    suites: tuple[str, ...] = SUITES,
+) -> Path | None:
+    """The .deb (or, kind deb-src, the upstream archive) of the first version that is wanted."""
+    if kind == "deb" and not KEYRING.exists():
+        return None
+    for site in _sites():
+        for suite in suites:
+            args = _suite(site, suite, kind, arch or _host_arch())
+            if not args:
+                continue
+            version = next((v for v in _versions(args, package, kind) if wanted.match(v)), None)
+            if version is None:
+                continue
+            say(f"Fetching {package} {version} from Debian {suite}")
+            into.mkdir(parents=True, exist_ok=True)
+            get = ["download"] if kind == "deb" else ["source", "--download-only", "--tar-only"]
+            before = set(into.iterdir())
+            proc.run(
+                ["apt-get", "-q", *args, *get, f"{package}={version}"],
+                into / "log",
+                f"fetching {package} {version}",
+                cwd=into,
+            )
+            new = {p for p in into.iterdir() if p.suffix in (".deb", ".xz", ".gz")} - before
+            if len(new) == 1:
+                return new.pop()
+            raise Problem(f"apt fetched no archive of {package} {version}, see {into / 'log'}")
+    return None

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Booting in QEMU: command lines, configurations, the console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Timer
+from typing import NamedTuple
+
+from . import proc
+
+
+class Mode(NamedTuple):
+    """One configuration of the emulator."""
+
+    name: str
+    cpu: str
+    machine: str
+    poe: bool = True
+    lazy: bool = False
+
+
+_EL2 = "virt,gic-version=3,virtualization=on"
+_EL1 = "virt,gic-version=3"
+
+EAGER = Mode("eager, EL1", "max", _EL1)
+LAZY = Mode("lazy, EL1", "max,x-poe-lazy=on", _EL1, lazy=True)
+EAGER_VHE = Mode("eager, EL2", "max", _EL2)
+LAZY_VHE = Mode("lazy, EL2", "max,x-poe-lazy=on", _EL2, lazy=True)
+NO_POE = Mode("no POE", "max,poe=off", _EL1, poe=False)
+WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)
+
+
+class Result(NamedTuple):
+    """What a boot left: the console, the exit status, and whether time ran out."""
+
+    console: str
+    status: int
+    timeout: bool
+    seconds: float
+
+
+def command(
+    qemu: Path, mode: Mode, image: Path, initrd: Path, append: str, serial: str = "stdio"
+) -> list[str]:
+    """The full QEMU command line of a Linux boot."""
+    return [
+        str(qemu), "-M", mode.machine, "-cpu", mode.cpu, "-accel", "tcg", "-smp", "2", "-m", "1G",
+        "-nodefaults", "-display", "none", "-serial", serial, "-no-reboot",
+        "-kernel", str(image), "-initrd", str(initrd),
+        "-append", f"console=ttyAMA0 earlycon panic=-1 {append}".strip(),
+    ]
+
+
+def run(argv: Sequence[str], log: Path, limit: float = 120) -> Result:
+    """Run QEMU to its end, or to the time limit, with the console in a log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    expired = False
+    with log.open("wb") as out:
+        child = proc.start(argv, stdout=out)
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            proc.stop(child)
+
+        timer = Timer(limit, expire)
+        timer.start()
+        try:
+            child.wait()
+        finally:
+            timer.cancel()
+            proc.end(child)
+    text = log.read_text(errors="replace").replace("\r\n", "\n")
+    return Result(text, child.returncode, expired, time.monotonic() - start)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Arguments, and how errors reach the user."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from pathlib import Path
+
+from . import cache, demo, inputs, kernel, needs, qemu, series, suite
+from .term import Problem, say
+
+EPILOG = """\
+Inputs are looked for in this order: what --linux and --qemu name, the archives in the
+directory $KPKEYS_DISTFILES, the upstream releases, Debian's packages (see BASE).
+Everything built is kept in $XDG_CACHE_HOME/kpkeys (~/.cache/kpkeys).
+Exit status: 0 all well, 1 something failed, 2 the command could not run.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(prog="kpkeys", epilog=EPILOG, formatter_class=shape,
+                                  description="Linux page tables protected with protection keys")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, act) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, epilog=EPILOG,
+                                  formatter_class=shape)
+        sub.set_defaults(act=act)
+        return sub
+
+    def linux(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--linux", metavar="DIR|ARCHIVE|GIT",
+                         help="kernel source: a tree or an archive of the base, a git URL[#REF],"
+                         " or a tree that has the series already (built as it stands)")
+
+    def emulator(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--qemu", metavar="BINARY", help="a qemu-system-aarch64 that has POE")
+
+    sub = add("setup", "install what is missing, fetch and build everything", _setup)
+    linux(sub)
+    emulator(sub)
+    sub = add("run", "build, boot, and show the protection working", _run)
+    linux(sub)
+    emulator(sub)
+    sub.add_argument("--shell", action="store_true", help="a shell in the protected kernel")
+    sub = add("test", "run all tests; ends with the line 'N passed, N failed'", _test)
+    linux(sub)
+    emulator(sub)
+    sub.add_argument("--list", action="store_true", help="only list the tests")
+    sub.add_argument("filter", nargs="*", metavar="TEXT", help="only tests whose name contains it")
+    sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
+    sub.add_argument("dir", nargs="?", default=inputs.REPO / "build" / "linux", type=Path)
+    linux(sub)
+    sub = add("refresh", "write patches/ and series back from that tree", _refresh)
+    sub.add_argument("dir", nargs="?", default=inputs.REPO / "build" / "linux", type=Path)
+    return top
+
+
+def _setup(args: argparse.Namespace) -> int:
+    needs.ensure()
+    known = inputs.base()
+    built = kernel.build(known, args.linux)
+    emulator = qemu.find(known, args.qemu)
+    say(f"kernel:   {built.image} ({built.source.name}, {built.patches} patches)")
+    say(f"emulator: {emulator.binary} ({emulator.name})")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    needs.ensure()
+    return demo.run(inputs.base(), args.linux, args.qemu, args.shell)
+
+
+def _test(args: argparse.Namespace) -> int:
+    return suite.run(args.linux, args.qemu, args.filter, args.list)
+
+
+def _tree(args: argparse.Namespace) -> int:
+    needs.ensure("git", "xz")
+    base = kernel.source(inputs.base(), args.linux)
+    if base.commit is None:
+        raise Problem(f"{base.tree} is not a base: it has the series already")
+    files = series.patches()
+    with cache.lock(f"linux/{base.tree.parent.name}"):
+        head = series.commits(base.tree, base.commit, files)
+        series.make_tree(base.tree, base.commit, head, args.dir)
+    say(f"{args.dir}: {base.name} and {len(files)} commits on it. Build and boot it with"
+        f" 'scripts/kpkeys run --linux {args.dir}', write patches/ with 'scripts/kpkeys refresh'")
+    return 0
+
+
+def _refresh(args: argparse.Namespace) -> int:
+    needs.ensure("git")
+    series.refresh(args.dir)
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    try:
+        return args.act(args)
+    except Problem as err:
+        say()
+        print(f"kpkeys: {err}", file=sys.stderr)
+    except OSError as err:
+        say()
+        full = err.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full; make room and run the command again" if full else "cannot go on"
+        print(f"kpkeys: {what}: {err}", file=sys.stderr)
+    except KeyboardInterrupt:
+        say()
+        print("kpkeys: interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
+    return 2
+
+

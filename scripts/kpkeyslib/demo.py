@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0
+"""'kpkeys run': boot with the protection on and off, and show what it does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from typing import NoReturn
+
+from . import boot, guest, inputs, kernel, proc, qemu
+from .term import Progress, say
+
+SWITCH = "kpkeys_hardened_pgtables"
+LOGS = inputs.REPO / "build" / "logs"
+TARGETS = {
+    "user": "a process",
+    "vmalloc": "the kernel's vmalloc area",
+    "module": "the kernel's module area",
+    "linear": "the linear map itself",
+}
+Record = dict[str, str]
+
+
+def records(console: str) -> list[Record]:
+    """The guest's lines: the word under the key "", and its key=value pairs."""
+    found = []
+    for text in re.findall(r"kpkeys-demo: (.*)", console):
+        word, *pairs = text.split()
+        found.append({"": word, **dict(pair.split("=", 1) for pair in pairs if "=" in pair)})
+    return found
+
+
+def _select(found: list[Record], word: str) -> list[Record]:
+    return [record for record in found if record[""] == word]
+
+
+def verdict(result: boot.Result) -> str:
+    """Empty if the guest says that all was as expected, else what is wrong."""
+    found = records(result.console)
+    errors = re.findall(r"kpkeys-demo: (error .*)", result.console)
+    if errors:
+        return errors[0]
+    if result.timeout:
+        return f"no end after {result.seconds:.0f} s"
+    done = _select(found, "done")
+    if not done:
+        return "the kernel died before the demo was done"
+    if done[-1].get("status") != "0":
+        odd = [r for r in _select(found, "attack-end") if r.get("expected") == "0"]
+        if odd:
+            return f"{len(odd)} writes not as expected, the first: {_line(odd[0])}"
+        return "the guest reports a failure"
+    return ""
+
+
+def _line(attack: Record) -> str:
+    return f"{attack['target']} {attack['level']}: {attack['result']}"
+
+
+def append(action: str, on: bool, poe: bool = True) -> str:
+    """The kernel command line for the guest's init."""
+    expect = "protected" if on and poe else "open"
+    return f"{SWITCH}={'on' if on else 'off'} kpkeys_demo={action} kpkeys_demo_expect={expect}"
+
+
+def _tables(found: list[Record]) -> None:
+    scans = _select(found, "scan")
+    keys = sorted({key for scan in scans for key in scan if re.fullmatch(r"pkey\d+", key)})
+    say("Page tables, and the protection key they are mapped with:")
+    say(f"  {'of':8} {'level':6} {'tables':>7} " + " ".join(f"{'pkey ' + k[4:]:>7}" for k in keys))
+    for scan in scans:
+        counts = " ".join(f"{scan.get(key, '-'):>7}" for key in keys)
+        say(f"  {scan['space']:8} {scan['level']:6} {scan['tables']:>7} {counts}")
+
+
+def _attacks(protected: list[Record], control: list[Record]) -> None:
+    other = {(r["target"], r["level"], r["kind"]): r for r in _select(control, "attack-end")}
+    entries = {(r["target"], r["level"]): r["entry"] for r in _select(protected, "table")}
+    say("Stores to page-table entries from inside the kernel, not through its helpers:")
+    say(f"  {'entry':32} {'address':20} {SWITCH}=on   =off")
+    for attack in _select(protected, "attack-end"):
+        where = (attack["target"], attack["level"])
+        name = f"{where[1].upper()} of {TARGETS.get(where[0], where[0])}"
+        second = other.get((*where, attack["kind"]), {}).get("result", "-")
+        note = "  (read-only on every kernel)" if attack.get("prot") == "ro" else ""
+        say(f"  {name:32} {entries.get(where, ''):20} {attack['result']:27}   {second}{note}")
+
+
+def report(console: str, target: str = "user", level: str = "pte", lines: int = 24) -> list[str]:
+    """The kernel's own report of one refused write."""
+    begin = re.search(rf"kpkeys-demo: attack-begin .*target={target} level={level}.*\n", console)
+    if not begin:
+        return []
+    text = console[begin.end():].split("kpkeys-demo: attack-end")[0]
+    kept = [re.sub(r"^\[[ .\d]+\] ?", "", line) for line in text.splitlines()]
+    return [line for line in kept if line.strip()][:lines]
+
+
+def _boots(built: kernel.Kernel, emulator: qemu.Emulator) -> dict[bool, boot.Result]:
+    initrd = guest.initramfs(built)
+    progress = Progress("Booting it twice, protected and not")
+
+    def one(on: bool) -> boot.Result:
+        argv = boot.command(emulator.binary, boot.EAGER, built.image, initrd, append("run", on))
+        return boot.run(argv, LOGS / f"run-{'on' if on else 'off'}.log")
+
+    calls = [lambda: one(False), lambda: one(True)]
+    results = {bool(index): result for index, result in proc.parallel(2, calls)}
+    progress.done()
+    return results
+
+
+def run(known: inputs.Base, linux: str | None, binary: str | None, shell: bool) -> int:
+    built = kernel.build(known, linux)
+    emulator = qemu.find(known, binary)
+    if shell:
+        _shell(built, emulator)
+    results = _boots(built, emulator)
+    on, off = (records(results[key].console) for key in (True, False))
+
+    say()
+    series = f" and {built.patches} patches" if built.patches else ""
+    say(f"Kernel    {built.source.name}{series}, {built.compiler}")
+    say(f"          {built.directory}")
+    say(f"Emulator  {emulator.name}")
+    say(f"          {emulator.binary}")
+    for record in _select(on, "system"):
+        say("Machine   " + ", ".join(f"{k} {v}" for k, v in record.items() if k))
+    say()
+    _tables(on)
+    say()
+    _attacks(on, off)
+    say()
+    text = report(results[True].console)
+    if text:
+        say("The kernel's report of the write to the process's PTE:")
+        for line in text:
+            say(f"  | {line}")
+        say()
+    failed = False
+    for key, name in ((True, "protected"), (False, "unprotected")):
+        wrong = verdict(results[key])
+        log = LOGS / f"run-{'on' if key else 'off'}.log"
+        counts = _select(on if key else off, "summary")
+        if wrong:
+            failed = True
+            say(f"FAILED on the {name} kernel: {wrong}, see {log}:")
+            say(proc.tail(log))
+        elif counts:
+            total = counts[-1]
+            say(f"On the {name} kernel {total['refused']} of {total['attacks']} writes were"
+                f" refused and {total['allowed']} went through.")
+    if failed:
+        return 1
+    say()
+    say("A shell in it: scripts/kpkeys run --shell")
+    argv = boot.command(emulator.binary, boot.EAGER, built.image, guest.initramfs(built),
+                        append("run", True))
+    say("This demo by hand:")
+    say("  " + shlex.join(argv))
+    return 0
+
+
+def _shell(built: kernel.Kernel, emulator: qemu.Emulator) -> NoReturn:
+    initrd = guest.initramfs(built, shell=True)
+    argv = boot.command(emulator.binary, boot.EAGER, built.image, initrd, append("shell", True),
+                        serial="mon:stdio")
+    say(shlex.join(argv))
+    say("Leave with 'exit' or Ctrl-A x.")
+    os.execv(argv[0], argv)
+

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What runs in the guest: our programs, the initramfs, a shell."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from . import aptsrc, cache, inputs, kernel, proc
+from .term import Problem
+
+GUEST = inputs.REPO / "guest"
+
+
+def programs() -> Path:
+    """The directory with poetest.elf and init."""
+
+    def make(partial: Path) -> None:
+        proc.run(["make", "-C", GUEST, f"O={partial}", *kernel.make_args(), "poetest.elf", "init"],
+                 partial / "build.log", "building the guest programs")
+
+    return cache.entry("guest", cache.digest([GUEST, kernel.compiler()]), make)
+
+
+def busybox() -> Path:
+    """A static arm64 busybox, from Debian."""
+
+    def make(partial: Path) -> None:
+        anything = re.compile("")
+        deb = aptsrc.fetch("busybox-static", anything, partial, arch="arm64",
+                           suites=("stable", "unstable"))
+        if deb is None:
+            raise Problem("the shell needs Debian's busybox-static:arm64, and apt has no Debian site")
+        proc.run(["dpkg-deb", "-x", deb, partial / "deb"], partial / "log", "unpacking busybox")
+        (found,) = (path for path in (partial / "deb").rglob("busybox") if path.is_file())
+        found.rename(partial / "busybox")
+        shutil.rmtree(partial / "deb")
+        deb.unlink()
+
+    return cache.entry("busybox", "arm64", make) / "busybox"
+
+
+def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
+    """The initramfs for one kernel: /init, the demo module and, for a shell, busybox."""
+    where = programs()
+    files = {"/init": where / "init", f"/{kernel.MODULE}": built.directory / kernel.MODULE}
+    if shell:
+        files["/bin/busybox"] = busybox()
+
+    def make(partial: Path) -> None:
+        lines = [f"dir /{name} 0755 0 0" for name in ("bin", "dev", "proc", "sys", "tmp")]
+        lines += ["nod /dev/console 0600 0 0 c 5 1"]
+        lines += [f"file {name} {path} 0755 0 0" for name, path in files.items()]
+        if shell:
+            lines += ["slink /bin/sh busybox 0777 0 0"]
+        (partial / "list").write_text("\n".join(lines) + "\n")
+        proc.run([built.directory / "gen_init_cpio", "-o", partial / "initramfs.cpio",
+                  partial / "list"], partial / "log", "gen_init_cpio")
+
+    key = cache.digest([Path(__file__), *files.values()])
+    return cache.entry("initramfs", key, make) / "initramfs.cpio"

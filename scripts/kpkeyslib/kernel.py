@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel: its base as a git repository, and builds of it.
+
+The base is imported once into a repository in the cache, with a work tree. A build
+checks the series out there, which touches only files that differ from the build
+before, and compiles in an object directory that stays: after a change to a patch, only
+what depends on it is compiled again. What a build makes is kept by content hash.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from . import cache, inputs, needs, proc, series
+from .term import Problem, Progress, say
+
+CONFIGS = inputs.REPO / "configs"
+FRAGMENTS = [CONFIGS / "base.config", CONFIGS / "kpkeys.config", CONFIGS / ".kunitconfig"]
+MODULE = "kpkeys_demo.ko"
+
+
+class Source(NamedTuple):
+    """A kernel source: tree is the work tree, commit the base (None: build as it stands)."""
+
+    tree: Path
+    commit: str | None
+    name: str
+
+
+class Kernel(NamedTuple):
+    """A built kernel."""
+
+    image: Path
+    directory: Path
+    source: Source
+    patches: int
+    compiler: str
+
+
+def check_tree(tree: Path, version: str) -> str:
+    """The tree's full version; a Problem if it is not Linux, or another one than wanted."""
+    try:
+        text = (tree / "Makefile").read_text(errors="replace")
+    except OSError:
+        text = ""
+    parts = [re.search(rf"^{key} *=[ \t]*(.*)$", text, re.M)
+             for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL", "EXTRAVERSION")]
+    if not all(parts) or not (tree / "arch/arm64/Kconfig").is_file():
+        raise Problem(f"{tree} is not a Linux source tree")
+    found = [part.group(1).strip() for part in parts if part]
+    if ".".join(found[:2]) != version:
+        raise Problem(f"{tree} is Linux {'.'.join(found[:2])}, the series is made for {version}")
+    return ".".join(found[:3]) + found[3]
+
+
+def _commit_base(tree: Path, version: str) -> None:
+    """Make the tree a repository of one commit, the same for the same content."""
+    name = check_tree(tree, version)
+    progress = Progress("Taking the base into git")
+    series.git(tree, "init", "--quiet", "--initial-branch=base")
+    # One pack instead of 90000 loose objects.
+    series.git(tree, "-c", "core.bigFileThreshold=1", "-c", "core.looseCompression=1",
+               "-c", "core.compression=1", "add", "--all", "--force", what="git add")
+    who = {"GIT_AUTHOR_NAME": "Linux", "GIT_AUTHOR_EMAIL": "linux-kernel@vger.kernel.org",
+           "GIT_AUTHOR_DATE": "2000-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2000-01-01T00:00:00Z"}
+    series.git(tree, "commit", "--quiet", "--no-gpg-sign", "-m", f"Linux {name}",
+               env=who, what="git commit")
+    series.git(tree, "tag", series.BASE_TAG)
+    progress.done()
+
+
+def _import(key: str, version: str, fill) -> Source:
+    def make(partial: Path) -> None:
+        cache.need_space(4.5e9)
+        tree = fill(partial)
+        _commit_base(tree, version)
+        if tree != partial / "src":
+            tree.rename(partial / "src")
+
+    tree = cache.entry("linux", key, make) / "src"
+    commit = series.git(tree, "rev-parse", series.BASE_TAG).strip()
+    name = series.git(tree, "log", "-1", "--format=%s", commit).strip()
+    return Source(tree, commit, name)
+
+
+def _from_archive(path: Path, total: str, version: str) -> Source:
+    return _import(total[:20], version, lambda into: inputs.unpack(path, into, path.name))
+
+
+def _from_git(url: str, version: str) -> Source:
+    """A repository, URL#REF or a directory: its REF (HEAD) is the base."""
+    where, _, ref = url.partition("#")
+    listed = series.git(Path.cwd(), "ls-remote", where, ref or "HEAD", what=f"git {where}").split()
+    if not listed:
+        raise Problem(f"{where} has no {ref}")
+
+    def fill(into: Path) -> Path:
+        progress = Progress(f"Fetching {url}")
+        series.git(into, "init", "--quiet", "fetched")
+        series.git(into / "fetched", "fetch", "--quiet", "--depth=1", where, ref or "HEAD",
+                   what=f"git fetch {where}")
+        series.git(into / "fetched", "checkout", "--quiet", "FETCH_HEAD")
+        shutil.rmtree(into / "fetched" / ".git")
+        progress.done()
+        return into / "fetched"
+
+    return _import("git-" + listed[0], version, fill)
+
+
+def _from_directory(path: Path, version: str) -> Source:
+    """A plain source tree: copied, so that it is left alone."""
+    key = cache.digest(
+        f"{file.relative_to(path)} {state.st_size} {state.st_mtime_ns}"
+        for file in sorted(path.rglob("*"))
+        for state in [file.lstat()]
+    )
+
+    def fill(into: Path) -> Path:
+        progress = Progress(f"Copying {path}")
+        proc.run(["cp", "-a", "--reflink=auto", path, into / "copied"], into / "cp.log", "copying")
+        progress.done()
+        return into / "copied"
+
+    return _import("dir-" + key, version, fill)
+
+
+def source(known: inputs.Base, linux: str | None) -> Source:
+    """The kernel source: what --linux names, or the base from the first place that has it."""
+    version = known["linux"]["version"]
+    if linux:
+        path = Path(linux)
+        if path.is_dir():
+            path = path.resolve()
+            name = check_tree(path, version)
+            if (path / "include/linux/kpkeys.h").exists():
+                say(f"{path} has the series already; building it as it stands")
+                return Source(path, None, f"Linux {name}")
+            return _from_git(str(path), version) if (path / ".git").exists() else _from_directory(
+                path, version)
+        if re.match(r"(\w+://|\w[\w.]*@[\w.]+:)", linux) or "#" in linux:
+            return _from_git(linux, version)
+        archive, total = inputs.given(known, path)
+        return _from_archive(archive, total, version)
+    # A base that is in the cache already needs no archive.
+    for _, total in inputs.archives(known, "linux"):
+        if (cache.root() / "linux" / total[:20]).is_dir():
+            return _import(total[:20], version, None)
+    remembered = cache.root() / "linux" / f"package-{version}"
+    if remembered.exists():
+        return _import(remembered.read_text(), version, None)
+    archive, total = inputs.archive(known, "linux")
+    found = _from_archive(archive, total, version)
+    if archive.parent == cache.root() / "archives":
+        if total not in dict(inputs.archives(known, "linux")).values():
+            remembered.write_text(total[:20])
+        archive.unlink()
+    return found
+
+
+def make_args() -> list[str]:
+    prefix = needs.cross_prefix()
+    return ["ARCH=arm64", *([f"CROSS_COMPILE={prefix}"] if prefix else []), "LOCALVERSION=-kpkeys"]
+
+
+_MAKE_ENV = {
+    "KBUILD_BUILD_TIMESTAMP": "2000-01-01",
+    "KBUILD_BUILD_USER": "kpkeys",
+    "KBUILD_BUILD_HOST": "kpkeys",
+    "KBUILD_BUILD_VERSION": "1",
+    "LC_ALL": "C",
+}
+
+
+def compiler() -> str:
+    text = proc.output([needs.cross_prefix() + "gcc", "--version"], "no arm64 compiler")
+    return text.splitlines()[0]
+
+
+def _configure(tree: Path, objects: Path, fragments: list[Path], log: Path) -> None:
+    """Merge the fragments; a wanted option that did not make it is an error."""
+    log.unlink(missing_ok=True)
+    env = dict(item.split("=", 1) for item in make_args())
+    proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *fragments], log,
+             "merge_config.sh", cwd=tree, env={**env, **_MAKE_ENV})
+    wrong = re.findall(r"Value requested for (CONFIG_\w+) not in", log.read_text())
+    if wrong:
+        raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
+
+
+def _compile(tree: Path, objects: Path, fragments: list[Path], module: Path | None) -> None:
+    objects.mkdir(parents=True, exist_ok=True)
+    cache.need_space(1.5e9)
+    log = objects / "kpkeys-build.log"
+    progress = Progress("Building the kernel")
+    _configure(tree, objects, fragments, objects / "kpkeys-config.log")
+    count = 0
+
+    def state(line: str) -> str | None:
+        nonlocal count
+        if not line.startswith("  "):
+            return None
+        count += 1
+        return f"{count:4d} {line.strip()}"
+
+    jobs = f"-j{len(os.sched_getaffinity(0))}"
+    log.unlink(missing_ok=True)
+    proc.run(["make", jobs, "-C", tree, f"O={objects}", *make_args(), "Image", "modules"], log,
+             "kernel build", env=_MAKE_ENV, progress=progress, state=state)
+    if module:
+        proc.run(["make", "-C", module, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
+                  "module"], log, "demo module", env=_MAKE_ENV)
+    progress.done()
+
+
+def _collect(objects: Path, into: Path) -> None:
+    """What is kept of a build."""
+    for file in ("arch/arm64/boot/Image", "vmlinux", ".config", "System.map", "usr/gen_init_cpio",
+                 f"demo/{MODULE}"):
+        shutil.copy2(objects / file, into)
+
+
+def build(known: inputs.Base, linux: str | None) -> Kernel:
+    """A kernel with the series, the configs and the demo module."""
+    guest = inputs.REPO / "guest"
+    where = source(known, linux)
+    gcc = compiler()
+    if where.commit is None:
+        objects = cache.root() / "obj" / ("dev-" + cache.digest([str(where.tree)]))
+        with cache.lock(f"obj/{objects.name}"):
+            _compile(where.tree, objects, FRAGMENTS, guest)
+            built = objects / "built"
+            built.mkdir(exist_ok=True)
+            _collect(objects, built)
+            return Kernel(built / "Image", built, where, 0, gcc)
+    files = series.patches()
+    key = cache.digest([where.commit, *files, *FRAGMENTS, guest / "demo", guest / "Makefile", gcc,
+                        *make_args(), Path(__file__)])
+
+    def make(partial: Path) -> None:
+        with cache.lock(f"linux/{where.tree.parent.name}"):
+            head = series.commits(where.tree, where.commit or "", files)
+            series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
+            objects = cache.root() / "obj" / cache.digest([where.commit or "", gcc])
+            _compile(where.tree, objects, FRAGMENTS, guest)
+            _collect(objects, partial)
+
+    directory = cache.entry("kernel", key, make)
+    return Kernel(directory / "Image", directory, where, len(files), gcc)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""KUnit through the kernel's own kunit.py, in our emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from . import boot, kernel, proc, qemu
+from .term import Problem
+
+SUITES = ("kpkeys", "kpkeys_hardened_pgtables")
+_TIMEOUT = 300
+_ALARM = re.compile(r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|soft lockup")
+
+
+class Outcome(NamedTuple):
+    """One suite: how many cases passed and were skipped, and the names of the others."""
+
+    passed: int
+    skipped: int
+    bad: list[str]
+
+
+def _cases(group: dict, prefix: str = "") -> list[tuple[str, str]]:
+    found = [(prefix + case["name"], case["status"]) for case in group["test_cases"]]
+    for inner in group["sub_groups"]:
+        found += _cases(inner, f"{prefix}{inner['name']}.")
+    return found
+
+
+def outcomes(text: str) -> dict[str, Outcome]:
+    """What kunit.py's JSON says, by suite."""
+    found = {}
+    for group in json.loads(text)["sub_groups"]:
+        cases = _cases(group)
+        found[group["name"]] = Outcome(
+            sum(status == "PASS" for _, status in cases),
+            sum(status == "SKIP" for _, status in cases),
+            [name for name, status in cases if status not in ("PASS", "SKIP")],
+        )
+    return found
+
+
+def _config(where: Path, built: kernel.Kernel, mode: boot.Mode) -> Path:
+    """kunit.py's description of the machine: our kernel, machine and CPU."""
+    path = where / "machine.py"
+    path.write_text(
+        "from ..qemu_config import QemuArchParams\n"
+        "QEMU_ARCH = QemuArchParams(linux_arch='arm64', kconfig='', qemu_arch='aarch64',\n"
+        f"    kernel_path={str(built.image)!r},\n"
+        "    kernel_command_line='console=ttyAMA0 earlycon panic=-1',\n"
+        f"    extra_qemu_params={['-machine', mode.machine, '-cpu', mode.cpu, '-smp', '2']!r})\n"
+    )
+    return path
+
+
+def run(
+    built: kernel.Kernel, emulator: qemu.Emulator, mode: boot.Mode, where: Path, args: list[str]
+) -> dict[str, Outcome]:
+    """Run all suites of the kernel in one configuration; the console is in where/test.log."""
+    where.mkdir(parents=True, exist_ok=True)
+    result = where / "result.json"
+    result.unlink(missing_ok=True)
+    # kunit.py starts qemu-system-aarch64 from PATH.
+    link = where / "bin" / "qemu-system-aarch64"
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(emulator.binary)
+    env = {"PATH": f"{link.parent}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+    argv = [sys.executable, built.source.tree / "tools/testing/kunit/kunit.py", "exec",
+            "--arch=arm64", f"--build_dir={where}", f"--kunitconfig={kernel.CONFIGS}",
+            f"--qemu_config={_config(where, built, mode)}", f"--timeout={_TIMEOUT}",
+            f"--json={result}", *(f"--kernel_args={arg}" for arg in args)]
+    log = where / "kunit.log"
+    log.unlink(missing_ok=True)
+    try:
+        proc.run(argv, log, "kunit.py", env=env)
+    except Problem:
+        if not result.exists():
+            raise
+    return outcomes(result.read_text())
+
+
+def alarms(where: Path) -> list[str]:
+    """Lines of the console in which the kernel complains."""
+    console = (where / "test.log").read_text(errors="replace")
+    return [line for line in console.splitlines() if _ALARM.search(line)]

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The series and git: base + one commit a patch, and back to patch files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from . import cache, proc
+from .inputs import REPO
+from .term import Problem, Progress, say
+
+PATCHES = REPO / "patches"
+SERIES = REPO / "series"
+BASE_TAG = "kpkeys-base"
+
+# The user's git configuration must not change commits or patches.
+_GIT_ENV = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_COMMITTER_NAME": "kpkeys",
+    "GIT_COMMITTER_EMAIL": "kpkeys@localhost",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+_GIT = ["git", "-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0",
+        "-c", "advice.detachedHead=false", "-c", "core.autocrlf=false"]
+
+
+def git(where: Path, *args: str | Path, what: str = "git", **options) -> str:
+    env = {**os.environ, **_GIT_ENV, **options.pop("env", {})}
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        env.pop(name, None)
+    return proc.output([*_GIT, "-C", where, *args], what, env=env, **options)
+
+
+def _try(where: Path, *args: str | Path) -> str:
+    """Run git where failure is an answer; all that it prints."""
+    argv = [*_GIT, "-C", str(where), *map(str, args)]
+    return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", check=False, env={**os.environ, **_GIT_ENV}).stdout
+
+
+def patches(series: Path = SERIES) -> list[Path]:
+    """The patch files, in the order of the series file."""
+    try:
+        lines = series.read_text().splitlines()
+    except FileNotFoundError:
+        raise Problem(f"{series} is missing: this is not a complete clone") from None
+    names = [line.split("#")[0].strip() for line in lines]
+    found = [series.parent / "patches" / name for name in names if name]
+    for path in found:
+        if not path.is_file():
+            raise Problem(f"{series.name} names a patch that is not there: {path.name}")
+    return found
+
+
+def key(commit: str, files: list[Path]) -> str:
+    return cache.digest([commit, *files])
+
+
+def touched(files: list[Path]) -> list[str]:
+    """The files that patches change, by their names in a/ and b/."""
+    names = set()
+    for path in files:
+        text = path.read_text(errors="surrogateescape")
+        for old, new in re.findall(r"^diff --git a/(\S+) b/(\S+)$", text, re.M):
+            names.update((old, new))
+    return sorted(names)
+
+
+def sparse_tree(repo: Path, commit: str, files: list[Path], where: Path) -> None:
+    """A work tree of the commit that holds just the files which the patches touch."""
+    git(repo, "worktree", "add", "--no-checkout", "--detach", where, commit)
+    git(where, "sparse-checkout", "set", "--no-cone", "--stdin",
+        input="".join(f"/{name}\n" for name in touched(files)) or "/README\n")
+    git(where, "checkout", "--quiet")
+
+
+def drop_worktree(repo: Path, where: Path) -> None:
+    shutil.rmtree(where, ignore_errors=True)
+    git(repo, "worktree", "prune")
+
+
+def am(where: Path, files: list[Path]) -> None:
+    """git am each patch; a patch that does not apply is named with the file."""
+    for path in files:
+        try:
+            git(where, "am", "--quiet", "--no-3way", "--keep-non-patch", "--no-scissors",
+                "--no-gpg-sign", "--committer-date-is-author-date", "--whitespace=nowarn",
+                path, what=f"git am {path.name}")
+        except Problem:
+            causes = re.findall(r"^error: (.+)$", _try(where, "apply", "--check", path), re.M)
+            _try(where, "am", "--abort")
+            reason = causes[0] if causes else "not a mail with a patch"
+            raise Problem(f"{path.name} does not apply: {reason}") from None
+
+
+def commits(repo: Path, base: str, files: list[Path]) -> str:
+    """The commit with the whole series on base, made with git am once and kept."""
+    ref = f"refs/kpkeys/{key(base, files)}"
+    found = _try(repo, "rev-parse", "--verify", "--quiet", ref).strip()
+    if found:
+        return found
+    progress = Progress(f"Applying {len(files)} patches")
+    where = Path(tempfile.mkdtemp(prefix="am-", dir=cache.root()))
+    try:
+        sparse_tree(repo, base, files, where / "tree")
+        am(where / "tree", files)
+        head = git(where / "tree", "rev-parse", "HEAD").strip()
+        git(repo, "update-ref", ref, head)
+    finally:
+        shutil.rmtree(where, ignore_errors=True)
+        git(repo, "worktree", "prune")
+    progress.done()
+    return head
+
+
+def make_tree(repo: Path, base: str, head: str, where: Path) -> None:
+    """A git work tree of its own: base, tagged, and the series on a branch."""
+    if where.exists() and (not where.is_dir() or any(where.iterdir())):
+        raise Problem(f"{where} is there already: remove it, or name another directory")
+    partial = where.with_name(where.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    cache.need_space(2.5e9, where.parent)
+    progress = Progress(f"Writing {where}")
+    try:
+        git(repo, "clone", "--quiet", "--local", "--no-checkout", "--no-tags", repo, partial)
+        git(partial, "remote", "remove", "origin")
+        git(partial, "update-ref", "refs/heads/kpkeys", head)
+        git(partial, "symbolic-ref", "HEAD", "refs/heads/kpkeys")
+        git(partial, "tag", BASE_TAG, base)
+        git(partial, "reset", "--quiet", "--hard", what="checking out")
+        if where.exists():
+            where.rmdir()
+        partial.rename(where)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    progress.done()
+
+
+_FORMAT = [
+    "-c", "core.abbrev=12", "-c", "core.quotePath=true", "-c", "diff.noprefix=false",
+    "-c", "diff.mnemonicPrefix=false", "-c", "diff.interHunkContext=0", "-c", "diff.context=3",
+    "-c", "diff.orderFile=/dev/null", "-c", "diff.suppressBlankEmpty=false", "-c", "diff.indentHeuristic=true",
+    "-c", "format.encodeEmailHeaders=true", "-c", "format.filenameMaxLength=64",
+    "format-patch", "--quiet", "--numbered", "--zero-commit", "--no-signature", "--no-base",
+    "--no-attach", "--no-thread", "--no-cover-letter", "--no-notes", "--no-signoff", "--no-from",
+    "--no-add-header", "--no-to", "--no-cc", "--abbrev=12", "--find-renames", "--subject-prefix=PATCH",
+    "--diff-algorithm=myers", "--no-ext-diff", "--no-textconv", "--no-color", "--suffix=.patch",
+]
+
+
+def _ready(where: Path) -> None:
+    """Refuse a tree that is in the middle of something."""
+    if not (where / ".git").exists():
+        raise Problem(f"{where} is not a tree that 'kpkeys tree' made")
+    gitdir = Path(git(where, "rev-parse", "--absolute-git-dir").strip())
+    if any((gitdir / name).exists() for name in ("rebase-merge", "rebase-apply")):
+        raise Problem(f"{where}: a rebase or git am is in progress; finish or abort it first")
+    if git(where, "ls-files", "--unmerged"):
+        raise Problem(f"{where} has unmerged files; resolve and commit them first")
+    if git(where, "status", "--porcelain", "--untracked-files=no"):
+        raise Problem(f"{where} has uncommitted changes; commit or stash them first")
+    try:
+        git(where, "merge-base", "--is-ancestor", BASE_TAG, "HEAD")
+    except Problem:
+        raise Problem(f"{where}: HEAD is not on top of the tag {BASE_TAG}") from None
+    if git(where, "rev-list", "--merges", f"{BASE_TAG}..HEAD"):
+        raise Problem(f"{where} has merge commits; a series is a line of commits (git rebase)")
+
+
+def refresh(where: Path, repo: Path = REPO) -> list[str]:
+    """Write patches/ and series from the tree, all or nothing; the names of the patches."""
+    _ready(where)
+    old, new, away = (repo / name for name in ("patches", "patches.new", "patches.old"))
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    try:
+        git(where, *_FORMAT, "--output-directory", new.absolute(), f"{BASE_TAG}..HEAD",
+            what="git format-patch")
+        names = sorted(path.name for path in new.iterdir())
+        if not names:
+            raise Problem(f"{where} has no commit on top of {BASE_TAG}")
+        for path in old.iterdir() if old.is_dir() else []:
+            # The cover letter, and what is no patch, is written by hand.
+            if path.name.startswith("0000-") or path.suffix != ".patch":
+                shutil.copy2(path, new)
+            elif path.name in names and path.read_bytes() == (new / path.name).read_bytes():
+                shutil.copy2(path, new)
+        (new / "series").write_text("".join(f"{name}\n" for name in names))
+        os.replace(new / "series", repo / "series.new")
+        shutil.rmtree(away, ignore_errors=True)
+        if old.is_dir():
+            old.rename(away)
+        new.rename(old)
+        os.replace(repo / "series.new", repo / "series")
+    except OSError as err:
+        if away.is_dir() and not old.is_dir():
+            away.rename(old)
+        raise Problem(f"patches/ is as it was: {err}") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        (repo / "series.new").unlink(missing_ok=True)
+    shutil.rmtree(away, ignore_errors=True)
+    say(f"{len(names)} patches written to {old}")
+    return names

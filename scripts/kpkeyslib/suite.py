@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0
+"""'kpkeys test': the list of tests, and running it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from . import boot, cache, demo, guest, inputs, kernel, kunit, needs, proc, qemu, series
+from .term import Problem, say
+
+LOGS = inputs.REPO / "build" / "logs"
+
+
+class Skip(Exception):
+    """A test that cannot run here; says why."""
+
+
+class Setting(NamedTuple):
+    """What the tests need to have built."""
+
+    kernel: kernel.Kernel
+    emulator: qemu.Emulator
+
+
+class Test(NamedTuple):
+    """A test: run(setting, directory for logs) returns a remark or raises AssertionError."""
+
+    name: str
+    run: Callable[[Setting, Path], str]
+
+
+def check(good: object, text: str) -> None:
+    if not good:
+        raise AssertionError(text)
+
+
+def tap(text: str, prefix: str = "") -> str:
+    """Check TAP: a plan that was kept, and no failure; a remark with the count."""
+    lines = re.findall(rf"^.*?{prefix}((?:not )?ok \d+.*|1\.\.\d+)$", text, re.M)
+    plans = [line for line in lines if line.startswith("1..")]
+    points = [line for line in lines if not line.startswith("1..")]
+    bad = [line for line in points if line.startswith("not ok")]
+    check(not bad, f"{len(bad)} of {len(points)}: {'; '.join(bad[:3])}")
+    check(len(plans) == 1, "no plan: the program did not come to its end")
+    check(int(plans[0][3:]) == len(points) > 0, f"plan {plans[0]}, but {len(points)} points")
+    skipped = sum("# SKIP" in line for line in points)
+    return f"{len(points)} points" + (f", {skipped} of them skipped" if skipped else "")
+
+
+def _needs_lazy(setting: Setting, mode: boot.Mode) -> None:
+    if mode.lazy and not setting.emulator.lazy:
+        raise Skip("this QEMU has no lazy mode")
+
+
+def _poetest(mode: boot.Mode) -> Test:
+    argument = "off" if not mode.poe else "lazy" if mode.lazy else "eager"
+
+    def run(setting: Setting, where: Path) -> str:
+        _needs_lazy(setting, mode)
+        program = guest.programs() / "poetest.elf"
+        argv = [str(setting.emulator.binary), "-M", mode.machine, "-cpu", mode.cpu, "-smp", "2",
+                "-accel", "tcg", "-nodefaults", "-display", "none", "-serial", "stdio",
+                "-kernel", str(program), "-semihosting-config",
+                f"enable=on,target=native,arg=poetest,arg={argument}"]
+        result = boot.run(argv, where / "console.log")
+        check(not result.timeout, "no end")
+        remark = tap(result.console)
+        check(result.status == 0, f"exit status {result.status}")
+        return remark
+
+    return Test(f"emulator: bare metal, {mode.name}", run)
+
+
+def _probe(setting: Setting, where: Path) -> str:
+    program = guest.programs() / "poetest.elf"
+    check(not qemu.probe(setting.emulator.binary, program), "POE not seen where it is")
+    check(qemu.probe(setting.emulator.binary, program, "max,poe=off"), "POE seen where it is off")
+    return ""
+
+
+def _kunit(mode: boot.Mode, on: bool = True) -> Test:
+    def run(setting: Setting, where: Path) -> str:
+        _needs_lazy(setting, mode)
+        args = [f"{demo.SWITCH}={'on' if on else 'off'}"]
+        found = kunit.run(setting.kernel, setting.emulator, mode, where, args)
+        remarks = []
+        for name in kunit.SUITES:
+            check(name in found, f"suite {name} did not run")
+            suite = found[name]
+            check(not suite.bad, f"{name}: {', '.join(suite.bad)}")
+            if mode.poe and on:
+                check(suite.passed and not suite.skipped,
+                      f"{name}: {suite.passed} passed, {suite.skipped} skipped; none should skip")
+            else:
+                check(suite.passed + suite.skipped, f"{name}: no test ran")
+            remarks.append(f"{name} {suite.passed} passed"
+                           + (f" {suite.skipped} skipped" if suite.skipped else ""))
+        others = [name for name, suite in found.items() if suite.bad]
+        check(not others, f"failed: {', '.join(others)}")
+        if not (mode.poe and on):
+            check(any(found[name].skipped for name in kunit.SUITES), "nothing skipped without POE")
+        alarms = kunit.alarms(where)
+        check(not alarms, f"the kernel complains: {alarms[:1]}")
+        return ", ".join(remarks)
+
+    return Test(f"kunit: {mode.name}{'' if on else ', switched off'}", run)
+
+
+_COMPLAINT = re.compile(
+    r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|Unable to handle|soft lockup")
+
+
+def _boot(mode: boot.Mode, on: bool = True) -> Test:
+    def run(setting: Setting, where: Path) -> str:
+        _needs_lazy(setting, mode)
+        initrd = guest.initramfs(setting.kernel)
+        argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
+                            demo.append("test", on, mode.poe))
+        result = boot.run(argv, where / "console.log")
+        wrong = demo.verdict(result)
+        check(not wrong, wrong)
+        remark = tap(result.console, "kpkeys-demo: ")
+        found = demo.records(result.console)
+        system = next(record for record in found if record[""] == "system")
+        level = "2" if "virtualization" in mode.machine else "1"
+        check(system["poe"] == str(int(mode.poe)) and system["el"] == level,
+              f"not the machine that was asked for: {system}")
+        total = next(record for record in found if record[""] == "summary")
+        check(total["unexpected"] == "0" and int(total["attacks"]) > 0, f"summary: {total}")
+        wanted = "refused" if mode.poe and on else "allowed"
+        check(int(total[wanted]) > 0, f"no write was {wanted}: {total}")
+        rest = re.sub(r"kpkeys-demo: attack-begin.*?kpkeys-demo: attack-end", "", result.console,
+                      flags=re.S)
+        complaints = [line for line in rest.splitlines() if _COMPLAINT.search(line)]
+        check(not complaints, f"the kernel complains: {complaints[:1]}")
+        return f"{remark}, {total[wanted]} of {total['attacks']} writes {wanted}"
+
+    return Test(f"boot: {mode.name}{'' if on else ', switched off'}", run)
+
+
+def _scratch() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="test-", dir=cache.root())
+
+
+def _base(setting: Setting) -> tuple[Path, str]:
+    source = setting.kernel.source
+    if source.commit is None:
+        raise Skip("--linux names a tree with the series in it")
+    return source.tree, source.commit
+
+
+def _git_am(setting: Setting, where: Path) -> str:
+    repo, commit = _base(setting)
+    files = series.patches()
+    with _scratch() as scratch:
+        tree = Path(scratch) / "tree"
+        series.sparse_tree(repo, commit, files, tree)
+        try:
+            series.am(tree, files)
+        finally:
+            series.drop_worktree(repo, tree)
+    return f"{len(files)} patches"
+
+
+def _quilt(setting: Setting, where: Path) -> str:
+    repo, commit = _base(setting)
+    files = series.patches()
+    with _scratch() as scratch:
+        tree = Path(scratch) / "tree"
+        series.sparse_tree(repo, commit, files, tree)
+        (tree / ".git").unlink()
+        env = {"QUILT_PATCHES": str(series.PATCHES), "QUILT_SERIES": str(series.SERIES)}
+        try:
+            proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], where / "quilt.log",
+                     "quilt push", cwd=tree, env=env)
+        finally:
+            series.drop_worktree(repo, tree)
+    log = (where / "quilt.log").read_text(errors="replace")
+    check("fuzz" not in log.split("\n", 1)[1] and "offset" not in log, "not an exact fit")
+    return f"{len(files)} patches"
+
+
+def _checkpatch(setting: Setting, where: Path) -> str:
+    tree = setting.kernel.source.tree
+    files = series.patches()
+    log = where / "checkpatch.log"
+    proc.run(["perl", tree / "scripts/checkpatch.pl", "--strict", "--no-summary", "--terse",
+              "--show-types", "--no-tree", *files], log, "checkpatch.pl", cwd=tree)
+    return f"{len(files)} patches"
+
+
+def _self_tests() -> list[Test]:
+    """The unit tests of this command, each a test of its own."""
+    found: list[unittest.TestCase] = []
+
+    def collect(group: unittest.TestSuite) -> None:
+        for item in group:
+            collect(item) if isinstance(item, unittest.TestSuite) else found.append(item)
+
+    here = inputs.REPO / "scripts"
+    collect(unittest.TestLoader().discover(str(here / "tests"), top_level_dir=str(here)))
+
+    def make(case: unittest.TestCase) -> Test:
+        def run(_: Setting, where: Path) -> str:
+            result = unittest.TestResult()
+            case.run(result)
+            problems = [text for _, text in result.errors + result.failures]
+            (where / "traceback.log").write_text("\n".join(problems))
+            check(not problems, problems[0].splitlines()[-1] if problems else "")
+            if result.skipped:
+                raise Skip(result.skipped[0][1])
+            return ""
+
+        return Test(f"self: {case.id().split('.', 1)[1]}", run)
+
+    return [make(case) for case in found]
+
+
+def tests() -> list[Test]:
+    """All tests, but for those of the command itself."""
+    return [
+        Test("emulator: POE is seen and can be turned off", _probe),
+        *(_poetest(mode) for mode in (*boot.WITH_POE, boot.NO_POE)),
+        Test("series: git am", _git_am),
+        Test("series: quilt, no fuzz", _quilt),
+        Test("series: checkpatch --strict", _checkpatch),
+        *(_kunit(mode) for mode in (*boot.WITH_POE, boot.NO_POE)),
+        _kunit(boot.EAGER, on=False),
+        *(_boot(mode) for mode in (*boot.WITH_POE, boot.NO_POE)),
+        _boot(boot.EAGER, on=False),
+    ]
+
+
+def _one(test: Test, setting: Setting | None) -> str:
+    """Run a test and print its line; 'passed', 'failed' or 'skipped'."""
+    where = LOGS / re.sub(r"\W+", "-", test.name)
+    shutil.rmtree(where, ignore_errors=True)
+    where.mkdir(parents=True)
+    start = time.monotonic()
+    try:
+        remark, outcome = test.run(setting, where), "passed"  # type: ignore[arg-type]
+    except Skip as err:
+        remark, outcome = str(err), "skipped"
+    except (AssertionError, Problem, OSError, KeyError, ValueError, StopIteration) as err:
+        remark, outcome = f"{err or type(err).__name__}", "failed"
+    seconds = time.monotonic() - start
+    word = {"passed": "ok", "failed": "not ok", "skipped": "skip"}[outcome]
+    text = f"{word:6} {test.name} ({seconds:.1f} s)" + (f": {remark}" if remark else "")
+    if outcome == "failed":
+        logs = sorted(where.glob("*.log"), key=lambda log: log.stat().st_mtime)
+        for log in logs[-1:]:
+            text += f"\n    see {log}, which ends:\n{proc.tail(log)}"
+    say(text)
+    return outcome
+
+
+def run(linux: str | None, binary: str | None, wanted: list[str], only_list: bool) -> int:
+    own, rest = (
+        [test for test in group if not wanted or any(text in test.name for text in wanted)]
+        for group in (_self_tests(), tests())
+    )
+    if only_list or not own + rest:
+        for test in own + rest:
+            say(test.name)
+        if not own + rest:
+            raise Problem(f"no test has {' or '.join(wanted)} in its name; see --list")
+        return 0
+    needs.ensure()
+    results = [_one(test, None) for test in own]
+    if rest:
+        known = inputs.base()
+        built = kernel.build(known, linux)
+        setting = Setting(built, qemu.find(known, binary))
+        calls = [lambda test=test: _one(test, setting) for test in rest]
+        workers = max(2, len(os.sched_getaffinity(0)) // 2)
+        results += [outcome for _, outcome in proc.parallel(workers, calls)]
+    passed, failed, skipped = (results.count(word) for word in ("passed", "failed", "skipped"))
+    say(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0

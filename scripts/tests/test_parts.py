@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The cache, running tools, reading what the guest and kunit.py say, the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import json
+import shutil
+import threading
+from pathlib import Path
+from unittest import mock
+
+from kpkeyslib import boot, cache, cli, demo, kunit, needs, proc, qemu, suite
+from kpkeyslib.term import Problem
+
+from .support import Scratch
+
+
+class Cache(Scratch):
+    def test_half_an_entry_is_never_taken(self) -> None:
+        def broken(partial: Path) -> None:
+            (partial / "a").touch()
+            raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            cache.entry("kind", "key", broken, resume=True)
+        seen: list[bool] = []
+        found = cache.entry("kind", "key", lambda p: seen.append((p / "a").exists()), resume=True)
+        self.assertEqual(seen, [True])
+        self.assertTrue(found.is_dir())
+
+    def test_without_resume_it_starts_afresh(self) -> None:
+        (cache.root() / "kind/key.partial").mkdir(parents=True)
+        (cache.root() / "kind/key.partial/old").touch()
+        found = cache.entry("kind", "key", lambda p: (p / "new").touch())
+        self.assertEqual([p.name for p in found.iterdir()], ["new"])
+
+    def test_two_at_once_build_once(self) -> None:
+        begun, go, made = threading.Event(), threading.Event(), []
+
+        def make(partial: Path) -> None:
+            begun.set()
+            go.wait(5)
+            made.append(partial)
+
+        threads = [threading.Thread(target=cache.entry, args=("kind", "key", make))
+                   for _ in range(2)]
+        threads[0].start()
+        begun.wait(5)
+        threads[1].start()
+        go.set()
+        for thread in threads:
+            thread.join(5)
+        self.assertEqual(len(made), 1)
+
+    def test_digest_tells_contents_apart(self) -> None:
+        (self.dir / "d").mkdir()
+        (self.dir / "d/file").write_text("1")
+        first = cache.digest(["a", self.dir / "d"])
+        self.assertEqual(first, cache.digest(["a", self.dir / "d"]))
+        (self.dir / "d/file").write_text("2")
+        self.assertNotEqual(first, cache.digest(["a", self.dir / "d"]))
+        self.assertNotEqual(cache.digest(["ab", "c"]), cache.digest(["a", "bc"]))
+
+    def test_no_room(self) -> None:
+        with self.assertRaisesRegex(Problem, "make room, or set XDG_CACHE_HOME"):
+            cache.need_space(1e18)
+
+
+class Tools(Scratch):
+    def test_a_tool_that_is_missing(self) -> None:
+        with self.assertRaisesRegex(Problem, "step: no command no-such-tool"):
+            proc.run(["no-such-tool"], self.dir / "log", "step")
+
+    def test_a_tool_that_fails_shows_its_end(self) -> None:
+        with self.assertRaisesRegex(Problem, r"(?s)step failed, see \S+log:.*the reason"):
+            proc.run(["sh", "-c", "echo the reason; exit 3"], self.dir / "log", "step")
+
+    def test_a_tool_on_a_full_disk(self) -> None:
+        with self.assertRaisesRegex(Problem, "step: the disk is full"):
+            proc.run(["dd", "if=/dev/zero", "of=/dev/full", "count=1"], self.dir / "log", "step")
+
+    def test_an_error_ends_what_runs_beside_it(self) -> None:
+        def wrong() -> None:
+            raise Problem("wrong")
+
+        calls = [lambda: proc.run(["sleep", "60"], self.dir / "log", "sleep"), wrong]
+        with self.assertRaises(Problem):
+            list(proc.parallel(2, calls))
+
+    def test_what_is_missing_is_named_where_there_is_no_apt(self) -> None:
+        with mock.patch.object(shutil, "which", return_value=None):
+            with self.assertRaisesRegex(Problem, r"flex \(Debian: flex\).*gcc-aarch64-linux-gnu|flex"):
+                needs.ensure()
+
+    def test_a_qemu_without_poe(self) -> None:
+        fake = self.dir / "qemu"
+        fake.write_text("#!/bin/sh\necho poe: absent\nexit 1\n")
+        fake.chmod(0o755)
+        self.assertEqual(qemu.probe(fake, self.dir / "poetest.elf"), "poe: absent")
+        with mock.patch.object(qemu.guest, "programs", return_value=self.dir):
+            with self.assertRaisesRegex(Problem, r"has no POE \(poe: absent\)"):
+                qemu.find({}, str(fake))
+            with self.assertRaisesRegex(Problem, "no such QEMU"):
+                qemu.find({}, str(self.dir / "nothing"))
+
+
+class CommandLine(Scratch):
+    def status(self, error: BaseException) -> tuple[int, str]:
+        text = io.StringIO()
+        with mock.patch.object(cli, "_setup", side_effect=error), contextlib.redirect_stderr(text):
+            return cli.main(["setup"]), text.getvalue()
+
+    def test_a_problem_is_one_line_and_status_2(self) -> None:
+        self.assertEqual(self.status(Problem("what to do")), (2, "kpkeys: what to do\n"))
+
+    def test_a_full_disk(self) -> None:
+        status, text = self.status(OSError(errno.ENOSPC, "No space left on device", "x"))
+        self.assertEqual(status, 2)
+        self.assertIn("the disk is full", text)
+        self.assertEqual(text.count("\n"), 1)
+
+    def test_interrupted(self) -> None:
+        status, text = self.status(KeyboardInterrupt())
+        self.assertEqual((status, text.count("\n")), (130, 1))
+
+    def test_help_for_each_command(self) -> None:
+        for command in ("setup", "run", "test", "tree", "refresh"):
+            with self.assertRaises(SystemExit) as caught:
+                cli.main([command, "--help"])
+            self.assertEqual(caught.exception.code, 0)
+
+
+CONSOLE = """\
+[    0.1] kpkeys-demo: system kernel=7.3.0 poe=1 el=1
+[    0.2] kpkeys-demo: attack-begin id=1 target=user level=pte kind=flip
+[    0.3] Unable to handle kernel write
+[    0.4] kpkeys-demo: attack-end id=1 target=user level=pte kind=flip result=refused expected=1
+[    0.5] kpkeys-demo: ok 1 - write refused
+[    0.6] kpkeys-demo: 1..1
+[    0.7] kpkeys-demo: done status=0
+"""
+
+
+def result(console: str, timeout: bool = False) -> boot.Result:
+    return boot.Result(console, 0, timeout, 1.0)
+
+
+class Reading(Scratch):
+    def test_a_good_console(self) -> None:
+        self.assertEqual(demo.verdict(result(CONSOLE)), "")
+        self.assertEqual(demo.report(CONSOLE), ["Unable to handle kernel write"])
+        self.assertEqual(suite.tap(CONSOLE, "kpkeys-demo: "), "1 points")
+
+    def test_bad_consoles(self) -> None:
+        self.assertIn("died", demo.verdict(result(CONSOLE.replace("done", "gone"))))
+        self.assertIn("no end", demo.verdict(result(CONSOLE, timeout=True)))
+        odd = CONSOLE.replace("status=0", "status=1").replace("expected=1", "expected=0")
+        self.assertIn("user pte: refused", demo.verdict(result(odd)))
+        self.assertIn("error no", demo.verdict(result("kpkeys-demo: error no module\n")))
+
+    def test_tap_that_is_not_complete(self) -> None:
+        for text in ("", "ok 1 - a\n", "1..0\n", "ok 1 - a\n1..2\n", "ok 1 - a\nnot ok 2 - b\n1..2\n"):
+            with self.assertRaises(AssertionError, msg=text):
+                suite.tap(text)
+
+    def test_kunit_json(self) -> None:
+        def group(name: str, cases: dict[str, str], groups: tuple = ()) -> dict:
+            return {"name": name, "sub_groups": list(groups),
+                    "test_cases": [{"name": n, "status": s} for n, s in cases.items()]}
+
+        inner = group("levels", {"pte": "PASS", "pmd": "ERROR"})
+        outer = group("kpkeys", {"nest": "PASS", "late": "SKIP"}, (inner,))
+        found = kunit.outcomes(json.dumps({"sub_groups": [outer]}))
+        self.assertEqual(found, {"kpkeys": kunit.Outcome(2, 1, ["levels.pmd"])})

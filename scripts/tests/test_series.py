@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0
+"""tree and refresh."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from unittest import mock
+
+from kpkeyslib import series
+from kpkeyslib.term import Problem
+
+from .support import AUTHOR, Scratch, commit, edit, mini_kernel
+
+
+class Series(Scratch):
+    def setUp(self) -> None:
+        super().setUp()
+        self.base_tree = self.dir / "base"
+        self.base = mini_kernel(self.base_tree)
+        self.repo = self.dir / "repo"
+        self.repo.mkdir()
+        self.tree = self.dir / "tree"
+        series.make_tree(self.base_tree, self.base, self.base, self.tree)
+        edit(self.tree / "mm/memory.c", "line3;", "line3 = 1;")
+        commit(self.tree, "mm: change a line\n\nBecause.\n")
+        edit(self.tree / "mm/memory.c", "line30;", "line30 = 1;")
+        (self.tree / "mm/kpkeys.c").write_text("int kpkeys;\n")
+        commit(self.tree, "[x86] mm: ünusual subject\n\nA body: [PATCH] not stripped.\n")
+        series.refresh(self.tree, self.repo)
+
+    def files(self) -> dict[str, bytes]:
+        found = {p.name: p.read_bytes() for p in (self.repo / "patches").iterdir()}
+        found["series"] = (self.repo / "series").read_bytes()
+        return found
+
+    def rebuild(self, name: str) -> Path:
+        patches = series.patches(self.repo / "series")
+        head = series.commits(self.base_tree, self.base, patches)
+        tree = self.dir / name
+        series.make_tree(self.base_tree, self.base, head, tree)
+        return tree
+
+    def test_round_trip_gives_the_same_bytes(self) -> None:
+        before = self.files()
+        self.assertEqual(len(before), 3)
+        again = self.rebuild("again")
+        for key, value in (("diff.noprefix", "true"), ("diff.algorithm", "patience"),
+                           ("core.abbrev", "40"), ("diff.context", "9"), ("format.signoff", "true"),
+                           ("format.coverLetter", "true"), ("diff.renames", "false")):
+            series.git(again, "config", key, value)
+        series.refresh(again, self.repo)
+        self.assertEqual(self.files(), before)
+
+    def test_commits_repeat(self) -> None:
+        patches = series.patches(self.repo / "series")
+        first = series.commits(self.base_tree, self.base, patches)
+        series.git(self.base_tree, "update-ref", "-d",
+                   f"refs/kpkeys/{series.key(self.base, patches)}")
+        self.assertEqual(series.commits(self.base_tree, self.base, patches), first)
+
+    def test_commits_leave_the_work_tree_alone(self) -> None:
+        before = (self.base_tree / "mm/memory.c").stat().st_mtime_ns
+        self.rebuild("again")
+        self.assertEqual((self.base_tree / "mm/memory.c").stat().st_mtime_ns, before)
+        self.assertFalse(series.git(self.base_tree, "status", "--porcelain"))
+
+    def test_cover_letter_stays_and_old_patches_go(self) -> None:
+        cover = self.repo / "patches/0000-cover-letter.patch"
+        cover.write_text("by hand\n")
+        series.git(self.tree, "reset", "--quiet", "--hard", "HEAD~1")
+        series.refresh(self.tree, self.repo)
+        self.assertEqual(sorted(self.files()),
+                         ["0000-cover-letter.patch", "0001-mm-change-a-line.patch", "series"])
+        self.assertEqual(cover.read_text(), "by hand\n")
+        self.assertEqual((self.repo / "series").read_text(), "0001-mm-change-a-line.patch\n")
+
+    def refused(self, pattern: str) -> None:
+        before = self.files()
+        with self.assertRaisesRegex(Problem, pattern):
+            series.refresh(self.tree, self.repo)
+        self.assertEqual(self.files(), before)
+        self.assertEqual(sorted(os.listdir(self.repo)), ["patches", "series"])
+
+    def test_refresh_refuses_uncommitted_changes(self) -> None:
+        edit(self.tree / "mm/memory.c", "line5", "line5_")
+        self.refused("uncommitted changes")
+
+    def test_refresh_refuses_a_rebase_in_progress(self) -> None:
+        (self.tree / ".git/rebase-merge").mkdir()
+        self.refused("rebase or git am is in progress")
+
+    def test_refresh_refuses_unmerged_files(self) -> None:
+        series.git(self.tree, "checkout", "--quiet", "-b", "other", "HEAD~1")
+        edit(self.tree / "mm/memory.c", "line30;", "line30 = 2;")
+        commit(self.tree, "other")
+        with self.assertRaises(Problem):
+            series.git(self.tree, "merge", "--quiet", "kpkeys")
+        self.refused("unmerged files")
+
+    def test_refresh_refuses_merges(self) -> None:
+        series.git(self.tree, "checkout", "--quiet", "-b", "other", "HEAD~1")
+        (self.tree / "new.c").write_text("\n")
+        commit(self.tree, "other")
+        series.git(self.tree, "merge", "--quiet", "--no-edit", "kpkeys", env=AUTHOR)
+        self.refused("merge commits")
+
+    def test_refresh_refuses_an_empty_series(self) -> None:
+        series.git(self.tree, "reset", "--quiet", "--hard", series.BASE_TAG)
+        self.refused("no commit on top")
+
+    def test_refresh_refuses_another_tree(self) -> None:
+        self.tree = self.repo
+        self.refused("not a tree")
+
+    def test_refresh_on_a_full_disk_changes_nothing(self) -> None:
+        with mock.patch("os.replace", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+            self.refused("No space left")
+
+    def test_a_patch_that_does_not_apply_is_named(self) -> None:
+        edit(self.repo / "patches/0002-x86-mm-nusual-subject.patch", "line29;", "line29x;")
+        with self.assertRaisesRegex(Problem, r"0002-x86\S+ does not apply: .*mm/memory.c"):
+            self.rebuild("again")
+        self.assertFalse((self.dir / "again").exists())
+        self.assertEqual(series.git(self.base_tree, "worktree", "list").count("\n"), 1)
+
+    def test_a_file_that_is_no_patch_is_named(self) -> None:
+        (self.repo / "patches/0001-mm-change-a-line.patch").write_text("hello\n")
+        with self.assertRaisesRegex(Problem, "0001-mm-change-a-line.patch does not apply"):
+            self.rebuild("again")
+
+    def test_series_names_a_missing_patch(self) -> None:
+        (self.repo / "series").write_text("0009-gone.patch\n")
+        with self.assertRaisesRegex(Problem, "0009-gone.patch"):
+            series.patches(self.repo / "series")
+
+    def test_tree_keeps_what_is_there(self) -> None:
+        with self.assertRaisesRegex(Problem, "is there already"):
+            series.make_tree(self.base_tree, self.base, self.base, self.tree)
