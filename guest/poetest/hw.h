@@ -14,6 +14,7 @@
 #define POR_EL0			s3_3_c10_c2_4
 #define POR_EL1			s3_0_c10_c2_4
 #define POR_EL2			s3_4_c10_c2_4
+#define POR_EL3			s3_6_c10_c2_4
 #define POR_EL12		s3_5_c10_c2_4
 #define TCR2_EL12		s3_5_c2_c0_3
 #define ID_AA64MMFR3_EL1	s3_0_c0_c7_3
@@ -49,6 +50,12 @@
 #define HCR_RW			(1ul << 31)
 #define HCR_E2H			(1ul << 34)
 
+/* SCR_EL3: NS, HCE, RW, FGTEn, HXEn, TCR2En, PIEn */
+#define SCR_TCR2EN		(1ul << 43)
+#define SCR_PIEN		(1ul << 45)
+#define SCR_ALL			(1ul << 0 | 1ul << 8 | 1ul << 10 | 1ul << 27 |	\
+				 1ul << 38 | SCR_TCR2EN | SCR_PIEN)
+
 #define HCRX_TCR2EN		(1ul << 14)
 
 /* HFGRTR_EL2, HFGWTR_EL2: every trap of inverse sense off */
@@ -61,6 +68,7 @@
 #define EC_UNDEF		0x00
 #define EC_SVC			0x15
 #define EC_HVC			0x16
+#define EC_SMC			0x17
 #define EC_SYSREG		0x18
 #define EC_IABT_LOW		0x20
 #define EC_IABT			0x21
@@ -77,6 +85,7 @@
 #define ISS_SYSREG_MASK		(0x1fffffful & ~(0x1ful << 5))
 #define ISS_POR_EL0(read)	ISS_SYSREG(3, 3, 10, 2, 4, read)
 #define ISS_POR_EL1(read)	ISS_SYSREG(3, 0, 10, 2, 4, read)
+#define ISS_POR_EL2(read)	ISS_SYSREG(3, 4, 10, 2, 4, read)
 
 /* PAR_EL1 */
 #define PAR_F			(1ul << 0)

@@ -953,6 +953,74 @@ static void test_tcr2en(void)
 	test_end("el1: HCRX_EL2.TCR2En=0 makes TCR2_EL1 zero, no overlay");
 }
 
+/* ---- EL3 ---- */
+
+#define to_el3(op, iss) ({					\
+	el3_traps = 0;						\
+	op;							\
+	el3_traps == 1 && ESR_EC(el3_esr) == EC_SYSREG &&	\
+	(el3_esr & ISS_SYSREG_MASK) == (u64)(iss); })
+#define not_to_el3(op) ({ el3_traps = 0; op; el3_traps == 0; })
+
+static void set_scr(u64 scr)
+{
+	register u64 x0 asm("x0") = scr;
+
+	asm volatile("smc #0" : "+r" (x0) :: "x14", "x15", "memory");
+	tlbi_all();
+}
+
+static u64 el3_por(u64 por)
+{
+	register u64 x0 asm("x0") = por;
+
+	asm volatile("smc #1" : "+r" (x0) :: "x14", "x15", "memory");
+	return x0;
+}
+
+static void test_el3(void)
+{
+	u64 va = page(3, 0), user = page(3, 1);
+	static const struct setup no_overlay;
+
+	test_begin();
+	write_sync(cpacr_el1, CPACR_E0POE);
+	/* whether PIEn=0 changes what overlays do is not judged here */
+	apply_setup(&no_overlay);
+	set_scr(SCR_ALL & ~SCR_PIEN);
+	CHECK(to_el3(read_reg(POR_EL1), ISS_POR_EL1(1)));
+	CHECK(to_el3(write_reg(POR_EL1, 0), ISS_POR_EL1(0)));
+	CHECK(to_el3(read_reg(POR_EL0), ISS_POR_EL0(1)));
+	CHECK(to_el3(write_reg(POR_EL0, 0), ISS_POR_EL0(0)));
+	CHECK(to_el3(el0_run(el0_addr(el0_mrs_por0), 0, 0), ISS_POR_EL0(1)));
+	CHECK(to_el3(el0_run(el0_addr(el0_msr_por0), 0, 0), ISS_POR_EL0(0)));
+	if (current_el() == 2) {
+		CHECK(to_el3(read_reg(POR_EL2), ISS_POR_EL2(1)));
+		CHECK(to_el3(write_reg(POR_EL2, 0), ISS_POR_EL2(0)));
+	}
+	set_scr(SCR_ALL);
+	CHECK(not_to_el3(read_reg(POR_EL1)) && not_to_el3(write_reg(POR_EL0, POR_ALL)));
+	CHECK(read_reg(POR_EL1) == POR_ALL && read_reg(POR_EL0) == POR_ALL);
+	reset();
+	test_end("%s: SCR_EL3.PIEn traps the POR registers to EL3", regime);
+
+	test_begin();
+	set_por(deny(3, PO_R), deny(3, PO_R));
+	set_scr(SCR_ALL & ~SCR_TCR2EN);
+	CHECK(allowed(P_WRITE, va) && allowed(U_WRITE, user));
+	set_scr(SCR_ALL);
+	CHECK(!allowed(P_WRITE, va) && !allowed(U_WRITE, user));
+	reset();
+	test_end("%s: SCR_EL3.TCR2En=0 makes TCR2_ELx zero, no overlay", regime);
+
+	test_begin();
+	CHECK(el3_por(0x0123456789abcdef) == 0x0123456789abcdef);
+	CHECK(read_reg(POR_EL1) == POR_ALL);
+	CHECK(allowed(P_WRITE, va));
+	CHECK(undefined(read_reg(POR_EL3)));
+	test_end("%s: POR_EL3 is EL3's alone", regime);
+}
+
 /* ---- a second CPU ---- */
 
 enum mail { MAIL_EMPTY, MAIL_POR, MAIL_READ, MAIL_WRITE, MAIL_OFF };
@@ -1017,6 +1085,9 @@ static void test_smp(void)
 	u64 va = page(3, 0);
 	int i;
 
+	/* with our own EL3 there is no PSCI */
+	if (el3_here)
+		return;
 	if (psci_cpu_on(current_el() == 2))
 		return test_skip("one CPU", "%s: each CPU has its own POR_EL1", regime);
 	test_begin();
@@ -1110,6 +1181,8 @@ static void suite(const char *name)
 	test_when_el1();
 	test_when_el0();
 	test_el0_traps();
+	if (el3_here)
+		test_el3();
 }
 
 static void drop_to_el1(void)

@@ -77,6 +77,7 @@ u64 por1_svc_ldr(u64 por, u64 va), svc_por1_eret_ldr(u64 por, u64 va);
 u64 por1_por1_isb_ldr(u64 por, u64 va, u64 por2), por1_mrs(u64 por);
 u64 por0_ldtr(u64 por, u64 va);
 void el0_run(u64 pc, u64 x0, u64 x1);
+extern volatile u64 el3_here, el3_traps, el3_esr;	/* started at EL3; its traps */
 /* only to be passed to el0_addr() */
 extern char el0_read[], el0_write[], el0_exec[], el0_mrs_por0[], el0_msr_por0[];
 extern char el0_mrs_por1[], el0_por0_ldr[], el0_por0_isb_ldr[];

@@ -24,7 +24,15 @@
 	.section .text.start, "ax"
 	.global	_start
 _start:
-	ldr	x0, =boot_cpu
+	mrs	x1, CurrentEL
+	cmp	x1, #(3 << 2)
+	b.ne	1f
+	/* without firmware all CPUs start here */
+	mrs	x1, mpidr_el1
+	tst	x1, #0xff
+	b.ne	park
+	bl	el3_leave
+1:	ldr	x0, =boot_cpu
 	bl	cpu_init
 	ldr	x1, =bss_start
 	ldr	x2, =bss_end
@@ -34,6 +42,9 @@ _start:
 	b	1b
 2:	bl	main
 	b	.
+
+park:	wfi
+	b	park
 
 	/* entered by PSCI CPU_ON with the struct cpu in x0 */
 fn	secondary_start
@@ -58,6 +69,67 @@ cpu_init:
 	msr	vbar_el1, x1
 	isb
 	ret
+
+/* ---- EL3: only with -M virt,secure=on ---- */
+
+	/* Return at the highest level below; keep a handler here */
+el3_leave:
+	ldr	x1, =el3_vectors
+	msr	vbar_el3, x1
+	ldr	x1, =SCR_ALL
+	msr	scr_el3, x1
+	msr	cptr_el3, xzr
+	mov	x1, #1
+	ldr	x2, =el3_here
+	str	x1, [x2]
+	mrs	x1, id_aa64pfr0_el1
+	ubfx	x1, x1, #8, #4
+	mov	x2, #0x3c5
+	cbz	x1, 1f
+	mov	x2, #0x3c9
+1:	msr	spsr_el3, x2
+	msr	elr_el3, x30
+	msr	hcr_el2, xzr
+	eret
+
+	/*
+	 * SMC #0: x0 is the new SCR_EL3; SMC #1: write x0 to POR_EL3, read it
+	 * back. Anything else is a trap: count it, keep the syndrome.
+	 * Scratch: x14 to x17, which callers and EL0 code do not use here.
+	 */
+el3_sync:
+	mrs	x14, esr_el3
+	lsr	x15, x14, #26
+	cmp	x15, #EC_SMC
+	b.eq	1f
+	ldr	x15, =el3_esr
+	str	x14, [x15]
+	ldr	x15, =el3_traps
+	ldr	x14, [x15]
+	add	x14, x14, #1
+	str	x14, [x15]
+	mrs	x14, elr_el3
+	add	x14, x14, #4
+	msr	elr_el3, x14
+	eret
+1:	tbnz	x14, #0, 2f
+	msr	scr_el3, x0
+	eret
+2:	msr	POR_EL3, x0
+	isb
+	mrs	x0, POR_EL3
+	eret
+
+	.pushsection .data, "aw"
+	.balign	8
+	.global	el3_here, el3_traps, el3_esr
+el3_here:
+	.quad	0
+el3_traps:
+	.quad	0
+el3_esr:
+	.quad	0
+	.popsection
 
 /* ---- exceptions ---- */
 
@@ -142,6 +214,16 @@ fn	hyp_vectors
 	vector	from_el1
 	.rept	7
 	vector	unexpected
+	.endr
+
+	.balign	0x800
+el3_vectors:
+	.rept	8
+	vector	.
+	.endr
+	vector	el3_sync
+	.rept	7
+	vector	.
 	.endr
 
 from_here:
