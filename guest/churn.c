@@ -20,9 +20,17 @@
 
 #define MB		(1ul << 20)
 #define CHURN_SECONDS	2
+#define MAX_CPUS	64
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#define MADV_GUARD_REMOVE	103
+#endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT	26
 #endif
 
 static double now(void)
@@ -262,24 +270,109 @@ static bool proc(void)
 	return true;
 }
 
-static bool hugetlb(void)
+/* Whole upper tables change place: 1G of address space, sparsely filled */
+static bool move_tables(void)
 {
-	size_t size = page_size() / 8 * page_size();
-	char *p = map(size, -1, MAP_PRIVATE | MAP_HUGETLB);
+	size_t gb = 1ul << 30, step = 64 * MB, i;
+	char *area = map(4 * gb, -1, MAP_PRIVATE | MAP_NORESERVE), *p, *q;
+	bool ok = true;
+
+	if (!area)
+		return false;
+	madvise(area, 4 * gb, MADV_NOHUGEPAGE);
+	p = (char *)(((uintptr_t)area + gb - 1) & ~(gb - 1));
+	q = p + 2 * gb;
+	for (i = 0; i < gb; i += step)
+		*(uint64_t *)(p + i) = i + 10;
+	if (mremap(p, gb, gb, MREMAP_MAYMOVE | MREMAP_FIXED, q) != q)
+		return false;
+	for (i = 0; i < gb; i += step)
+		ok &= *(uint64_t *)(q + i) == i + 10;
+	munmap(q, gb);
+	munmap(area, 4 * gb);
+	return ok;
+}
+
+/* Equal pages that the kernel may merge behind our back; guard pages */
+static bool merge(void)
+{
+	size_t size = 256 * page_size(), i;
+	char *p = map(size, -1, MAP_PRIVATE);
+	struct timespec nap = { .tv_nsec = 20000000 };
 	bool ok;
-	pid_t pid;
 
 	if (!p)
-		return errno == ENOMEM;		/* all in use by the others */
-	fill(p, size, 9);
-	pid = fork();
-	if (!pid)
-		_exit(!check(p, size, 9));
-	ok = reap(pid) && check(p, size, 9);
-	mprotect(p, size, PROT_READ);
-	ok &= check(p, size, 9);
+		return false;
+	for (i = 0; i < size; i += page_size())
+		*(uint64_t *)(p + i) = 11;
+	madvise(p, size, MADV_MERGEABLE);
+	nanosleep(&nap, NULL);
+	fill(p, size / 2, 12);
+	ok = check(p, size / 2, 12);
+	for (i = size / 2; i < size; i += page_size())
+		ok &= *(uint64_t *)(p + i) == 11;
+	madvise(p, size / 4, MADV_GUARD_INSTALL);
+	madvise(p, size / 4, MADV_GUARD_REMOVE);
+	ok &= check(p + size / 4, size / 4, 12 + size / 4);
 	munmap(p, size);
 	return ok;
+}
+
+/* Page sizes of hugetlbfs with 4K pages, contiguous ones among them */
+static const int hugetlb_shift[] = { 16, 21, 25 };
+static bool have_hugetlb[3];
+
+static bool hugetlb(void)
+{
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		size_t size = 1ul << hugetlb_shift[i];
+		char *p, *private;
+		pid_t pid;
+
+		if (!have_hugetlb[i])
+			continue;
+		p = map(size, -1, MAP_SHARED | MAP_HUGETLB | hugetlb_shift[i] << MAP_HUGE_SHIFT);
+		private = map(size, -1,
+			      MAP_PRIVATE | MAP_HUGETLB | hugetlb_shift[i] << MAP_HUGE_SHIFT);
+		if (p) {
+			fill(p, size, 9);
+			mprotect(p, size, PROT_READ);
+			ok &= check(p, size, 9);
+			munmap(p, size);
+		}
+		if (private) {
+			fill(private, size, 10);
+			pid = fork();
+			if (!pid)
+				_exit(!check(private, size, 10));
+			ok &= reap(pid) && check(private, size, 10);
+			/* write-protected by the fork */
+			fill(private, size, 11);
+			ok &= check(private, size, 11);
+			munmap(private, size);
+		}
+	}
+	return ok;
+}
+
+static bool setup_hugetlb(bool on)
+{
+	char path[96], line[16] = "0";
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path),
+			 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_hugepages",
+			 (1ul << hugetlb_shift[i]) / 1024);
+		write_file(path, on ? "4\n" : "0\n");
+		have_hugetlb[i] = read_line(path, line, sizeof(line)) && atoi(line) > 0;
+		any |= have_hugetlb[i];
+	}
+	return any;
 }
 
 static const struct {
@@ -293,13 +386,15 @@ static const struct {
 	{ "threads", threads },
 	{ "vfork and execve", exec },
 	{ "procfs walkers", proc },
+	{ "mremap of whole tables", move_tables },
+	{ "merged pages, guard pages", merge },
 	{ "hugetlbfs", hugetlb },
 };
 
 #define NR_JOBS (int)(sizeof(jobs) / sizeof(jobs[0]))
 
 /* One process a CPU; its exit status is the job that failed, or NR_JOBS */
-static int worker(int cpu, double end, bool have_hugetlb)
+static int worker(int cpu, double end, bool use_hugetlb)
 {
 	cpu_set_t one;
 	int turn, job;
@@ -310,7 +405,7 @@ static int worker(int cpu, double end, bool have_hugetlb)
 	/* a whole round at least */
 	for (turn = 0; turn < NR_JOBS || now() < end; turn++) {
 		job = (turn + cpu) % NR_JOBS;
-		if (jobs[job].run == hugetlb && !have_hugetlb)
+		if (jobs[job].run == hugetlb && !use_hugetlb)
 			continue;
 		if (!jobs[job].run())
 			return job;
@@ -320,34 +415,49 @@ static int worker(int cpu, double end, bool have_hugetlb)
 
 void test_churn(void)
 {
-	int cpus = count_cpus(), i, status;
+	int cpus = count_cpus(), i, running, status, lost = 0;
+	struct timespec nap = { .tv_nsec = 100000000 };
 	double end = now() + CHURN_SECONDS;
-	bool have_hugetlb, failed[NR_JOBS] = {};
-	int lost = 0;
-	char line[32] = "";
-	pid_t pid[64];
+	bool use_hugetlb, failed[NR_JOBS] = {};
+	pid_t worker_pid[MAX_CPUS], pid;
 
-	if (cpus > 64)
-		cpus = 64;
+	if (cpus > MAX_CPUS)
+		cpus = MAX_CPUS;
 	/* folios smaller than a PMD: mapped with the contiguous bit */
 	write_file("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled", "always\n");
-	write_file("/proc/sys/vm/nr_hugepages", "4\n");
-	have_hugetlb = read_line("/proc/sys/vm/nr_hugepages", line, sizeof(line)) && atoi(line) > 0;
+	write_file("/sys/kernel/mm/ksm/sleep_millisecs", "5\n");
+	write_file("/sys/kernel/mm/ksm/pages_to_scan", "500\n");
+	write_file("/sys/kernel/mm/ksm/run", "1\n");
+	use_hugetlb = setup_hugetlb(true);
 	for (i = 0; i < cpus; i++) {
-		pid[i] = fork();
-		if (!pid[i])
-			_exit(worker(i, end, have_hugetlb));
+		worker_pid[i] = fork();
+		if (!worker_pid[i])
+			_exit(worker(i, end, use_hugetlb));
 	}
-	for (i = 0; i < cpus; i++) {
-		if (waitpid(pid[i], &status, 0) != pid[i] || !WIFEXITED(status))
-			lost++;
-		else if (WEXITSTATUS(status) < NR_JOBS)
-			failed[WEXITSTATUS(status)] = true;
-	}
-	write_file("/proc/sys/vm/nr_hugepages", "0\n");
+	do {
+		/* pages move while they work */
+		write_file("/proc/sys/vm/compact_memory", "1\n");
+		nanosleep(&nap, NULL);
+		for (i = running = 0; i < cpus; i++) {
+			if (!worker_pid[i])
+				continue;
+			pid = waitpid(worker_pid[i], &status, WNOHANG);
+			if (!pid) {
+				running++;
+				continue;
+			}
+			worker_pid[i] = 0;
+			if (pid < 0 || !WIFEXITED(status))
+				lost++;
+			else if (WEXITSTATUS(status) < NR_JOBS)
+				failed[WEXITSTATUS(status)] = true;
+		}
+	} while (running);
+	write_file("/sys/kernel/mm/ksm/run", "2\n");
+	setup_hugetlb(false);
 	result(!lost, "churn: all workers lived");
 	for (i = 0; i < NR_JOBS; i++) {
-		if (jobs[i].run == hugetlb && !have_hugetlb)
+		if (jobs[i].run == hugetlb && !use_hugetlb)
 			skip("no huge pages", "churn: %s", jobs[i].name);
 		else
 			result(!failed[i], "churn: %s", jobs[i].name);
