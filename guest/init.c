@@ -425,18 +425,15 @@ static void test_modules(void)
 
 static void show_system(void)
 {
-	char info[128] = "", row[4096] = "", *leaf = row, *p;
+	char info[256] = "";
 	struct utsname u;
 
 	uname(&u);
 	ask(info, sizeof(info), "info");
 	info[strcspn(info, "\n")] = '\0';
-	/* how the lowest user table is mapped stands for the linear map */
-	ask(row, sizeof(row), "walk user %p", (void *)user_page);
-	while ((p = strchr(leaf, '\n')) && p[1])
-		leaf = p + 1;
 	say("system kernel=%s cpus=%d poe=%d linear=%s %s", u.release, count_cpus(), have_poe(),
-	    !strcmp(value_of(leaf, "map"), "block") ? "block" : "page", info);
+	    atoi(value_of(info, "linear_block_mb")) > atoi(value_of(info, "linear_page_mb")) ?
+	    "block" : "page", info);
 }
 
 static int mode_run(void)

@@ -10,7 +10,7 @@
  *
  * /dev/kpkeys_demo: write one command, read the answer from the same open file.
  *
- *   info                            el=1 va=48 levels=4 page=4096
+ *   info                            el=1 va=48 levels=4 page=4096 and the like
  *   addr vmalloc|module             a kernel address of this kind
  *   addr linear <user va>           the linear-map address of its lowest table
  *   walk user|kernel <va>           the tables that lead there, one line each
@@ -243,6 +243,29 @@ static int show_scan(struct seq_buf *out, bool kernel)
 	return 0;
 }
 
+/* How much of the linear map is mapped by blocks, and by PTE tables */
+static void show_linear_map(struct seq_buf *out)
+{
+	u64 va = PAGE_OFFSET, end = (u64)high_memory, blocks = 0, pages = 0;
+	struct step steps[NR_LEVELS];
+	struct space s;
+
+	get_space(&s, true);
+	while (va < end) {
+		struct step leaf = steps[walk(&s, va, steps) - 1];
+		/* a whole PTE table at a time */
+		u64 size = 1ULL << level_shift(min(leaf.level, LAST_LEVEL - 1));
+
+		if (leaf.level == LAST_LEVEL)
+			pages += size;
+		else if (leaf.desc & DESC_VALID)
+			blocks += size;
+		va = ALIGN_DOWN(va, size) + size;
+	}
+	seq_buf_printf(out, " linear_block_mb=%llu linear_page_mb=%llu", blocks >> 20,
+		       pages >> 20);
+}
+
 /*
  * The attack. No lock is held here: on a protected kernel the first store does
  * not return, and the task dies as it is.
@@ -298,9 +321,11 @@ static int run_command(struct seq_buf *out, char *cmd)
 
 	if (!strcmp(word[0], "info") && n == 1) {
 		get_space(&s, true);
-		seq_buf_printf(out, "el=%llu va=%d levels=%d page=%lu\n",
+		seq_buf_printf(out, "el=%llu va=%d levels=%d page=%lu",
 			       (u64)read_sysreg(CurrentEL) >> 2, s.va_bits, 4 - s.start,
 			       PAGE_SIZE);
+		show_linear_map(out);
+		seq_buf_puts(out, "\n");
 		return 0;
 	}
 	if (!strcmp(word[0], "addr") && n >= 2) {
