@@ -470,6 +470,11 @@ static int mode_shell(void)
 	int status;
 	pid_t pid;
 
+	if (!vfork()) {
+		execl("/bin/busybox", "busybox", "--install", "-s", "/bin", NULL);
+		_exit(1);
+	}
+	wait(&status);
 	read_line("/sys/class/tty/console/active", tty, sizeof(tty));
 	/* several consoles: the last is the one that is /dev/console */
 	snprintf(path, sizeof(path), "/dev/%s", strrchr(tty, ' ') ? strrchr(tty, ' ') + 1 : tty);
@@ -485,10 +490,10 @@ static int mode_shell(void)
 		dup2(fd, 2);
 		setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin:/", 1);
 		setenv("HOME", "/", 1);
-		printf("\nPage tables by pkey:         init scan\n"
-		       "Tables that lead somewhere:  init walk user|vmalloc|module|linear\n"
-		       "Store to one of them:        init poke user pte flip\n"
-		       "All page tables:             less /sys/kernel/debug/kernel_page_tables\n"
+		printf("\nPage tables by pkey:         /init scan\n"
+		       "Tables that lead somewhere:  /init walk user|vmalloc|module|linear\n"
+		       "Store to one of them:        /init poke user pte flip\n"
+		       "All kernel mappings:         less /sys/kernel/debug/kernel_page_tables\n"
 		       "Leave and power off:         exit\n\n");
 		fflush(stdout);
 		execl("/bin/sh", "sh", NULL);
