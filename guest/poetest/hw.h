@@ -11,6 +11,8 @@
 #define TCR2_EL1		s3_0_c2_c0_3
 #define PIRE0_EL1		s3_0_c10_c2_2
 #define PIR_EL1			s3_0_c10_c2_3
+#define PIR_EL2			s3_4_c10_c2_3
+#define TCR2_EL2		s3_4_c2_c0_3
 #define POR_EL0			s3_3_c10_c2_4
 #define POR_EL1			s3_0_c10_c2_4
 #define POR_EL2			s3_4_c10_c2_4
@@ -39,6 +41,9 @@
 #define TCR_BASE		(25ul | 1ul << 8 | 1ul << 10 | 3ul << 12 |	\
 				 25ul << 16 | 1ul << 24 | 1ul << 26 |		\
 				 3ul << 28 | 2ul << 30 | 2ul << 32)
+/* TCR_EL2 without E2H */
+#define TCR_NVHE		(25ul | 1ul << 8 | 1ul << 10 | 3ul << 12 |	\
+				 2ul << 16 | 1ul << 23 | 1ul << 31)
 #define TCR_HA			(1ul << 39)
 #define TCR_HD			(1ul << 40)
 

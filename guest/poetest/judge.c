@@ -66,6 +66,11 @@ static void base_direct(const struct setup *s, u64 desc, u8 *priv, u8 *unpriv)
 {
 	int ap = !!(desc & DESC_AP2) << 1 | !!(desc & DESC_AP1);
 
+	if (s->el2) {
+		*priv = direct_priv[ap & 2] | OVERLAY | (desc & DESC_UXN ? 0 : X);
+		*unpriv = 0;
+		return;
+	}
 	*priv = direct_priv[ap] | OVERLAY;
 	*unpriv = direct_unpriv[ap] | OVERLAY;
 	/* what EL0 can write, EL1 must not execute */
@@ -86,7 +91,7 @@ static void base_indirect(const struct setup *s, u64 desc, u8 *priv, u8 *unpriv)
 	u8 pi1 = field(s->pir, i), pi0 = field(s->pire0, i);
 
 	*priv = pir_perm[pi1];
-	*unpriv = pir_perm[pi0];
+	*unpriv = s->el2 ? 0 : pir_perm[pi0];
 	/* R_VFPJF: executable for EL1 and writable for EL0 gives neither anything */
 	if (*priv & X && *unpriv & W) {
 		*priv &= OVERLAY | WXN;

@@ -1185,6 +1185,57 @@ static void suite(const char *name)
 		test_el3();
 }
 
+/* The EL2 regime: entered and left with the MMU off */
+static void suite_nvhe(void)
+{
+	struct setup s = { .el2 = true };
+	int pie, poe, rotation, i;
+	enum access a;
+
+	write_sync(hcr_el2, HCR_RW);
+	if (read_reg(hcr_el2) & HCR_E2H)
+		return test_skip("E2H is fixed", "el2 without E2H");
+	regime = "el2 without E2H";
+	write_sync(vbar_el2, nvhe_vectors);
+	mmu_nvhe(true);
+	for (pie = 0; pie < 2; pie++) {
+		for (poe = 0; poe < 2; poe++) {
+			test_begin();
+			s.pie = pie;
+			s.poe = poe;
+			for (rotation = 0; rotation < 16; rotation++) {
+				/* POIndex 0 and PIIndex 1 are the program's own */
+				s.por1 = por_pattern(rotation, 0);
+				s.pir = 0;
+				for (i = 0; i < 16; i++)
+					s.pir = with_field(s.pir, i, pi_value(rotation + i));
+				s.pir = with_field(s.pir, 1, PI_RWX);
+				write_reg(PIR_EL2, s.pir);
+				write_reg(POR_EL2, s.por1);
+				write_reg(TCR2_EL2, (pie ? TCR2_PIE : 0) | (poe ? TCR2_POE : 0));
+				isb();
+				asm volatile("tlbi alle2\n dsb sy\n isb" ::: "memory");
+				for (i = 32; i < 256; i++) {
+					u64 desc = leaf_bits(i);
+
+					if (pie ? desc & DESC_AP2 || (i >> 1 & 15) == 1 :
+					    !(desc & DESC_AP1) || desc & (DESC_DBM | DESC_PXN))
+						continue;
+					for (a = P_READ; a <= P_EXEC; a++)
+						check_access(&s, desc, PAGES_VA + i * 4096ul, a, 3);
+				}
+			}
+			write_reg(POR_EL2, POR_ALL);
+			write_sync(TCR2_EL2, 0);
+			test_end("%s: matrix: %s permissions, POE=%d, pages", regime,
+				 pie ? "indirect" : "direct", poe);
+		}
+	}
+	mmu_nvhe(false);
+	write_sync(hcr_el2, HCR_RW | HCR_E2H | HCR_TGE);
+	write_sync(vbar_el1, vectors);
+}
+
 static void drop_to_el1(void)
 {
 	bool fgt = read_reg(id_aa64mmfr0_el1) >> 56 & 15;
@@ -1243,6 +1294,8 @@ int main(void)
 	mmu_build();
 	fill_arena();
 	if (current_el() == 2) {
+		if (have_poe)
+			suite_nvhe();
 		suite("el2");
 		if (have_poe) {
 			test_vhe_names();

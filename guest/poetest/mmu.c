@@ -16,7 +16,7 @@
 
 typedef u64 table[512] __attribute__((aligned(4096)));
 
-static table root[2], ram[2], el0_l2[2], el0_l3[2], pages_l2, blocks_l2;
+static table nvhe_root, nvhe_ram, root[2], ram[2], el0_l2[2], el0_l3[2], pages_l2, blocks_l2;
 u64 page_table[512] __attribute__((aligned(4096)));
 
 #define LEAF	(DESC_AF | DESC_SH_INNER)
@@ -49,6 +49,12 @@ void mmu_build(void)
 		el0_l3[h][0] = DESC_PAGE | LEAF | (u64)el0_text | DESC_AP1 | DESC_AP2 |
 			       DESC_PXN | DESC_POI(h);
 	}
+	/* the same with one privilege level: AP1 is RES1, UXN is XN; PIIndex 1 */
+	nvhe_root[0] = DESC_BLOCK | LEAF | DESC_AP1 | 1 << 2;
+	nvhe_root[RAM_BASE >> 30] = DESC_TABLE | (u64)nvhe_ram;
+	for (i = 0; i < 512; i++)
+		nvhe_ram[i] = (RAM_BASE + i * 0x200000ul) | DESC_BLOCK | LEAF | DESC_AP1;
+	nvhe_root[PAGES_VA >> 30] = DESC_TABLE | (u64)pages_l2;
 	pages_l2[0] = DESC_TABLE | (u64)page_table;
 	pages_l2[1] = DESC_TABLE | (u64)page_table;
 	for (i = 0; i < 256; i++) {
@@ -85,4 +91,18 @@ void mmu_on(void)
 	mmu_set_home(0);
 	asm volatile("ic iallu\n dsb sy" ::: "memory");
 	write_sync(sctlr_el1, SCTLR_RES1 | SCTLR_M | SCTLR_C | SCTLR_I);
+}
+
+void mmu_nvhe(bool on)
+{
+	if (!on) {
+		write_sync(sctlr_el2, SCTLR_RES1);
+		return;
+	}
+	write_reg(mair_el2, 0x00ff);
+	write_reg(tcr_el2, TCR_NVHE);
+	write_reg(ttbr0_el2, nvhe_root);
+	isb();
+	asm volatile("tlbi alle2\n ic iallu\n dsb sy" ::: "memory");
+	write_sync(sctlr_el2, SCTLR_RES1 | SCTLR_M | SCTLR_C | SCTLR_I);
 }

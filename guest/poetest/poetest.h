@@ -46,6 +46,7 @@ int test_summary(void);
 extern u64 page_table[512];		/* the leaves of PAGES_VA */
 void mmu_build(void);
 void mmu_on(void);
+void mmu_nvhe(bool on);		/* EL2 without E2H */
 /* POIndex of the program's own memory: 0 or 1 */
 void mmu_set_home(int poi);
 void mmu_set_apt(u64 table_bits);
@@ -56,6 +57,7 @@ enum access { P_READ, P_WRITE, P_EXEC, U_READ, U_WRITE, U_EXEC, P_LDTR, P_STTR, 
 
 struct setup {				/* the registers that decide */
 	bool pie, poe, e0poe, wxn;
+	bool el2;			/* one privilege level */
 	u64 pir, pire0, por1, por0;
 };
 
@@ -69,7 +71,7 @@ bool is_write(enum access a);
 bool is_exec(enum access a);
 
 /* start.S */
-extern char el0_text[], vectors[], hyp_vectors[], secondary_start[];
+extern char el0_text[], vectors[], hyp_vectors[], nvhe_vectors[], secondary_start[];
 u64 here_read(u64 va), here_write(u64 va, u64 v), here_exec(u64 va);
 u64 here_ldtr(u64 va), here_sttr(u64 va, u64 v), here_ldadd(u64 va, u64 v);
 u64 por1_ldr(u64 por, u64 va), por1_dsb_ldr(u64 por, u64 va), por1_isb_ldr(u64 por, u64 va);

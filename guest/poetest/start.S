@@ -226,6 +226,50 @@ el3_vectors:
 	vector	.
 	.endr
 
+	/* EL2 without E2H: record as trap() does, step over */
+	.balign	0x800
+fn	nvhe_vectors
+	.rept	4
+	vector	nvhe_unexpected
+	.endr
+	vector	nvhe_sync
+	.rept	11
+	vector	nvhe_unexpected
+	.endr
+
+nvhe_sync:
+	stp	x0, x1, [sp, #-32]!
+	str	x2, [sp, #16]
+	mrs	x1, tpidr_el1
+	mrs	x0, esr_el2
+	str	x0, [x1, #CPU_ESR]
+	lsr	x2, x0, #26
+	and	x2, x2, #0x3f
+	mrs	x0, far_el2
+	str	x0, [x1, #CPU_FAR]
+	ldr	x0, [x1, #CPU_TRAPS]
+	add	x0, x0, #1
+	str	x0, [x1, #CPU_TRAPS]
+	mrs	x0, elr_el2
+	add	x0, x0, #4
+	cmp	x2, #EC_IABT
+	csel	x0, x30, x0, eq
+	msr	elr_el2, x0
+	ldr	x2, [sp, #16]
+	ldp	x0, x1, [sp], #32
+	eret
+
+nvhe_unexpected:
+	mrs	x3, sctlr_el2
+	bic	x3, x3, #SCTLR_M
+	msr	sctlr_el2, x3
+	isb
+	mrs	x0, esr_el2
+	mrs	x1, elr_el2
+	mrs	x2, far_el2
+	bl	die
+	b	.
+
 from_here:
 	save
 	mov	x0, sp
