@@ -31,7 +31,7 @@ def busybox() -> Path:
         deb = aptsrc.fetch("busybox-static", anything, partial, arch="arm64",
                            suites=("stable", "unstable"))
         if deb is None:
-            raise Problem("the shell needs Debian's busybox-static:arm64, and apt has no Debian site")
+            raise Problem("the shell needs Debian's busybox-static:arm64; apt has no Debian site")
         proc.run(["dpkg-deb", "-x", deb, partial / "deb"], partial / "log", "unpacking busybox")
         (found,) = (path for path in (partial / "deb").rglob("busybox") if path.is_file())
         found.rename(partial / "busybox")

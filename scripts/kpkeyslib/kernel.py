@@ -19,7 +19,7 @@ from . import cache, inputs, needs, proc, series
 from .term import Problem, Progress, say
 
 CONFIGS = inputs.REPO / "configs"
-FRAGMENTS = [CONFIGS / "base.config", CONFIGS / "kpkeys.config", CONFIGS / ".kunitconfig"]
+FRAGMENTS = [CONFIGS / "base.config", CONFIGS / ".kunitconfig"]
 MODULE = "kpkeys_demo.ko"
 
 
@@ -162,8 +162,7 @@ def source(known: inputs.Base, linux: str | None) -> Source:
 
 
 def make_args() -> list[str]:
-    prefix = needs.cross_prefix()
-    return ["ARCH=arm64", *([f"CROSS_COMPILE={prefix}"] if prefix else []), "LOCALVERSION=-kpkeys"]
+    return ["ARCH=arm64", f"CROSS_COMPILE={needs.cross_prefix()}", "LOCALVERSION=-kpkeys"]
 
 
 _MAKE_ENV = {

@@ -54,6 +54,8 @@ def end(child: subprocess.Popen) -> None:
     """Stop a child that still runs, and forget it."""
     if child.poll() is None:
         stop(child)
+    if child.stdout:
+        child.stdout.close()
     _children.discard(child)
 
 

@@ -147,11 +147,13 @@ def make_tree(repo: Path, base: str, head: str, where: Path) -> None:
 _FORMAT = [
     "-c", "core.abbrev=12", "-c", "core.quotePath=true", "-c", "diff.noprefix=false",
     "-c", "diff.mnemonicPrefix=false", "-c", "diff.interHunkContext=0", "-c", "diff.context=3",
-    "-c", "diff.orderFile=/dev/null", "-c", "diff.suppressBlankEmpty=false", "-c", "diff.indentHeuristic=true",
+    "-c", "diff.orderFile=/dev/null", "-c", "diff.suppressBlankEmpty=false",
+    "-c", "diff.indentHeuristic=true",
     "-c", "format.encodeEmailHeaders=true", "-c", "format.filenameMaxLength=64",
     "format-patch", "--quiet", "--numbered", "--zero-commit", "--no-signature", "--no-base",
     "--no-attach", "--no-thread", "--no-cover-letter", "--no-notes", "--no-signoff", "--no-from",
-    "--no-add-header", "--no-to", "--no-cc", "--abbrev=12", "--find-renames", "--subject-prefix=PATCH",
+    "--no-add-header", "--no-to", "--no-cc", "--abbrev=12", "--find-renames",
+    "--subject-prefix=PATCH",
     "--diff-algorithm=myers", "--no-ext-diff", "--no-textconv", "--no-color", "--suffix=.patch",
 ]
 

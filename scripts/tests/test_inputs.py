@@ -157,7 +157,8 @@ class Inputs(Scratch):
 
     def test_wrong_version(self) -> None:
         plain = self.dir / "linux-7.3.tar.xz" / "linux-7.3"
-        (plain / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\nEXTRAVERSION =\n")
+        makefile = "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\nEXTRAVERSION =\n"
+        (plain / "Makefile").write_text(makefile)
         with self.assertRaisesRegex(Problem, "is Linux 6.12, the series is made for 7.3"):
             kernel.source(self.known(), str(plain))
 

@@ -92,7 +92,7 @@ class Tools(Scratch):
 
     def test_what_is_missing_is_named_where_there_is_no_apt(self) -> None:
         with mock.patch.object(shutil, "which", return_value=None):
-            with self.assertRaisesRegex(Problem, r"flex \(Debian: flex\).*gcc-aarch64-linux-gnu|flex"):
+            with self.assertRaisesRegex(Problem, r"flex \(Debian: flex\).*gcc-aarch64"):
                 needs.ensure()
 
     def test_a_qemu_without_poe(self) -> None:
@@ -162,7 +162,8 @@ class Reading(Scratch):
         self.assertIn("error no", demo.verdict(result("kpkeys-demo: error no module\n")))
 
     def test_tap_that_is_not_complete(self) -> None:
-        for text in ("", "ok 1 - a\n", "1..0\n", "ok 1 - a\n1..2\n", "ok 1 - a\nnot ok 2 - b\n1..2\n"):
+        for text in ("", "ok 1 - a\n", "1..0\n", "ok 1 - a\n1..2\n",
+                     "ok 1 - a\nnot ok 2 - b\n1..2\n"):
             with self.assertRaises(AssertionError, msg=text):
                 suite.tap(text)
 
