@@ -372,7 +372,7 @@ static void attack_all(bool tap, struct tally *t)
 	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
 }
 
-/* All tables by pkey. A table with the default pkey is unprotected */
+/* All tables by pkey. With the default pkey and write permission: unprotected */
 static void scan(const char *space, bool tap)
 {
 	char answer[4096], *line, *save = NULL;
@@ -384,7 +384,7 @@ static void scan(const char *space, bool tap)
 	}
 	for (line = strtok_r(answer, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		say("scan space=%s %s", space, line);
-		protected &= !*value_of(line, "pkey0");
+		protected &= !strcmp(value_of(line, "pkey0"), value_of(line, "pkey0_ro"));
 		open &= !strcmp(value_of(line, "pkey0"), value_of(line, "tables"));
 	}
 	if (!tap)
@@ -393,8 +393,9 @@ static void scan(const char *space, bool tap)
 		skip("no expectation", "%s: pkey of every table", space);
 	else
 		result(expect == EXPECT_PROTECTED ? protected : open,
-		       "%s: every table has %s pkey", space,
-		       expect == EXPECT_PROTECTED ? "a protected" : "the default");
+		       "%s: every table has %s", space,
+		       expect == EXPECT_PROTECTED ? "a protected pkey or is read-only" :
+		       "the default pkey");
 }
 
 /* ---- modules ---- */

@@ -154,11 +154,6 @@ static struct step linear_leaf(phys_addr_t pa)
 	return steps[n - 1];
 }
 
-static int pkey_of(phys_addr_t table)
-{
-	return FIELD_GET(DESC_POINDEX, linear_leaf(table).desc);
-}
-
 static const char *level_name(const struct space *s, int level)
 {
 	static const char * const names[] = { "p4d", "pud", "pmd", "pte" };
@@ -191,16 +186,22 @@ static void show_walk(struct seq_buf *out, bool kernel, u64 va)
 struct counts {
 	unsigned long tables[NR_LEVELS];
 	unsigned long by_pkey[NR_LEVELS][NR_PKEYS];
+	/* default pkey, but no write permission either */
+	unsigned long read_only[NR_LEVELS];
 };
 
 static void count_tables(const struct space *s, phys_addr_t table, int level, struct counts *c)
 {
 	u64 *entries = phys_to_virt(table);
+	u64 leaf = linear_leaf(table).desc;
+	int i, row = level - s->start;
+	int pkey = FIELD_GET(DESC_POINDEX, leaf);
 	phys_addr_t last = 0;
-	int i;
 
-	c->tables[level - s->start]++;
-	c->by_pkey[level - s->start][pkey_of(table)]++;
+	c->tables[row]++;
+	c->by_pkey[row][pkey]++;
+	if (!pkey && !(leaf & DESC_WRITE))
+		c->read_only[row]++;
 	if (level == LAST_LEVEL)
 		return;
 	for (i = 0; i < nr_entries(s, level); i++) {
@@ -231,12 +232,14 @@ static int show_scan(struct seq_buf *out, bool kernel)
 	if (!kernel)
 		mmap_read_unlock(current->mm);
 	for (level = s.start; level <= LAST_LEVEL; level++) {
-		seq_buf_printf(out, "level=%s tables=%lu", level_name(&s, level),
-			       c->tables[level - s.start]);
+		int row = level - s.start;
+
+		seq_buf_printf(out, "level=%s tables=%lu", level_name(&s, level), c->tables[row]);
 		for (i = 0; i < NR_PKEYS; i++)
-			if (c->by_pkey[level - s.start][i])
-				seq_buf_printf(out, " pkey%d=%lu", i,
-					       c->by_pkey[level - s.start][i]);
+			if (c->by_pkey[row][i])
+				seq_buf_printf(out, " pkey%d=%lu", i, c->by_pkey[row][i]);
+		if (c->read_only[row])
+			seq_buf_printf(out, " pkey0_ro=%lu", c->read_only[row]);
 		seq_buf_puts(out, "\n");
 	}
 	kfree(c);
