@@ -220,8 +220,9 @@ static void drain_log(struct report *report)
 
 static char *user_page;		/* what the target 'user' is */
 
-static const char * const targets[] = { "user", "vmalloc", "module", "linear" };
-#define NR_TARGETS 4
+/* 'image': the tables of the fixmap, seen through the kernel image's own mapping */
+static const char * const targets[] = { "user", "vmalloc", "module", "linear", "fixmap", "image" };
+#define NR_TARGETS 6
 
 /* The space and address of a target; false if the module does not know it */
 static bool find_target(const char *target, const char **space, uint64_t *va)
@@ -234,7 +235,9 @@ static bool find_target(const char *target, const char **space, uint64_t *va)
 		*va = (uintptr_t)user_page;
 		return true;
 	}
-	*space = "kernel";
+	*space = !strcmp(target, "image") ? "image" : "kernel";
+	if (!strcmp(target, "image"))
+		target = "fixmap";
 	if (!strcmp(target, "linear"))
 		ok = ask(answer, sizeof(answer), "addr linear %p", (void *)user_page);
 	else
@@ -443,6 +446,7 @@ static int mode_run(void)
 
 	scan("user", false);
 	scan("kernel", false);
+	scan("image", false);
 	attack_all(false, &t);
 	return t.errors || t.unexpected || !t.attacks;
 }
@@ -457,6 +461,7 @@ static int mode_test(void)
 	test_cpu_hotplug();
 	scan("user", true);
 	scan("kernel", true);
+	scan("image", true);
 	attack_all(true, &t);
 	result(!t.errors && t.attacks, "all attacks could be made");
 	drain_log(NULL);
@@ -492,7 +497,7 @@ static int mode_shell(void)
 		setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin:/", 1);
 		setenv("HOME", "/", 1);
 		printf("\nPage tables by pkey:         /init scan\n"
-		       "Tables that lead somewhere:  /init walk user|vmalloc|module|linear\n"
+		       "Tables that lead somewhere:  /init walk user|vmalloc|module|linear|fixmap|image\n"
 		       "Store to one of them:        /init poke user pte flip\n"
 		       "All kernel mappings:         less /sys/kernel/debug/kernel_page_tables\n"
 		       "Leave and power off:         exit\n\n");
@@ -514,8 +519,10 @@ static int by_hand(int argc, char **argv)
 	uint64_t va;
 
 	if (argc == 2 && !strcmp(argv[1], "scan")) {
-		for (int i = 0; i < 2; i++) {
-			space = i ? "kernel" : "user";
+		static const char * const spaces[] = { "user", "kernel", "image" };
+
+		for (int i = 0; i < 3; i++) {
+			space = spaces[i];
 			if (!ask(answer, sizeof(answer), "scan %s", space))
 				goto fail;
 			printf("%s:\n%s", space, answer);
@@ -533,7 +540,7 @@ static int by_hand(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "print-por"))
 		return print_por();
 	fprintf(stderr, "usage: init scan\n"
-			"       init walk user|vmalloc|module|linear\n"
+			"       init walk user|vmalloc|module|linear|fixmap|image\n"
 			"       init poke <target> pgd|p4d|pud|pmd|pte same|flip\n");
 	return 2;
 fail:

@@ -11,12 +11,15 @@
  * /dev/kpkeys_demo: write one command, read the answer from the same open file.
  *
  *   info                            el=1 va=48 levels=4 page=4096 and the like
- *   addr vmalloc|module             a kernel address of this kind
+ *   addr vmalloc|module|fixmap      a kernel address of this kind
  *   addr linear <user va>           the linear-map address of its lowest table
- *   walk user|kernel <va>           the tables that lead there, one line each
- *   scan user|kernel                all tables, counted by level and pkey
- *   poke user|kernel <va> <level> same|flip
+ *   walk user|kernel|image <va>     the tables that lead there, one line each
+ *   scan user|kernel|image          all tables, counted by level and pkey
+ *   poke user|kernel|image <va> <level> same|flip
  *                                   store to the entry at this level
+ *
+ * The tables are seen and attacked through the linear map; with 'image', through
+ * the kernel image's own mapping, which only the static tables have.
  */
 
 #include <linux/bitfield.h>
@@ -32,6 +35,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include <asm/fixmap.h>
 #include <asm/memory.h>
 #include <asm/pgtable.h>
 #include <asm/sysreg.h>
@@ -142,16 +146,26 @@ static int walk_locked(bool kernel, u64 va, struct step steps[NR_LEVELS])
 	return n;
 }
 
-/* The linear-map entry that maps a physical page */
-static struct step linear_leaf(phys_addr_t pa)
+/* Where a table is seen: in the linear map, or in the kernel image */
+static u64 *view(bool image, phys_addr_t pa)
+{
+	return image ? (u64 *)(pa + kimage_voffset) : phys_to_virt(pa);
+}
+
+/* The entry that maps a table there; false if the table is not part of the image */
+static bool view_leaf(bool image, phys_addr_t pa, struct step *leaf)
 {
 	struct step steps[NR_LEVELS];
 	struct space s;
-	int n;
+	u64 va = (u64)view(image, pa), size;
 
 	get_space(&s, true);
-	n = walk(&s, (u64)phys_to_virt(pa), steps);
-	return steps[n - 1];
+	*leaf = steps[walk(&s, va, steps) - 1];
+	if (!image)
+		return true;
+	size = 1ULL << level_shift(leaf->level);
+	return (leaf->desc & DESC_VALID) &&
+	       ALIGN_DOWN(desc_to_phys(leaf->desc), size) == ALIGN_DOWN(pa, size);
 }
 
 static const char *level_name(const struct space *s, int level)
@@ -161,21 +175,23 @@ static const char *level_name(const struct space *s, int level)
 	return level == s->start ? "pgd" : names[level];
 }
 
-static void show_walk(struct seq_buf *out, bool kernel, u64 va)
+static void show_walk(struct seq_buf *out, bool kernel, bool image, u64 va)
 {
-	struct step steps[NR_LEVELS];
+	struct step steps[NR_LEVELS], leaf;
 	struct space s;
 	int i, n;
 
 	get_space(&s, kernel);
 	n = walk_locked(kernel, va, steps);
 	for (i = 0; i < n; i++) {
-		struct step leaf = linear_leaf(steps[i].table);
+		phys_addr_t entry = virt_to_phys(steps[i].entry);
 
+		if (!view_leaf(image, steps[i].table, &leaf))
+			continue;
 		seq_buf_printf(out,
 			       "level=%s table=0x%llx entry=0x%llx value=0x%llx pkey=%llu map=%s prot=%s\n",
 			       level_name(&s, steps[i].level), (u64)steps[i].table,
-			       (u64)steps[i].entry, steps[i].desc,
+			       (u64)view(image, entry), steps[i].desc,
 			       FIELD_GET(DESC_POINDEX, leaf.desc),
 			       leaf.level < LAST_LEVEL ? "block" :
 			       leaf.desc & DESC_CONT ? "cont" : "page",
@@ -190,18 +206,22 @@ struct counts {
 	unsigned long read_only[NR_LEVELS];
 };
 
-static void count_tables(const struct space *s, phys_addr_t table, int level, struct counts *c)
+static void count_tables(const struct space *s, bool image, phys_addr_t table, int level,
+			 struct counts *c)
 {
 	u64 *entries = phys_to_virt(table);
-	u64 leaf = linear_leaf(table).desc;
 	int i, row = level - s->start;
-	int pkey = FIELD_GET(DESC_POINDEX, leaf);
 	phys_addr_t last = 0;
+	struct step leaf;
 
-	c->tables[row]++;
-	c->by_pkey[row][pkey]++;
-	if (!pkey && !(leaf & DESC_WRITE))
-		c->read_only[row]++;
+	if (view_leaf(image, table, &leaf)) {
+		int pkey = FIELD_GET(DESC_POINDEX, leaf.desc);
+
+		c->tables[row]++;
+		c->by_pkey[row][pkey]++;
+		if (!pkey && !(leaf.desc & DESC_WRITE))
+			c->read_only[row]++;
+	}
 	if (level == LAST_LEVEL)
 		return;
 	for (i = 0; i < nr_entries(s, level); i++) {
@@ -212,12 +232,12 @@ static void count_tables(const struct space *s, phys_addr_t table, int level, st
 		if (!is_table(desc, level) || child == last)
 			continue;
 		last = child;
-		count_tables(s, child, level + 1, c);
+		count_tables(s, image, child, level + 1, c);
 	}
 	cond_resched();
 }
 
-static int show_scan(struct seq_buf *out, bool kernel)
+static int show_scan(struct seq_buf *out, bool kernel, bool image)
 {
 	struct counts *c = kzalloc(sizeof(*c), GFP_KERNEL);
 	struct space s;
@@ -228,7 +248,7 @@ static int show_scan(struct seq_buf *out, bool kernel)
 	get_space(&s, kernel);
 	if (!kernel)
 		mmap_read_lock(current->mm);
-	count_tables(&s, s.top, s.start, c);
+	count_tables(&s, image, s.top, s.start, c);
 	if (!kernel)
 		mmap_read_unlock(current->mm);
 	for (level = s.start; level <= LAST_LEVEL; level++) {
@@ -273,9 +293,9 @@ static void show_linear_map(struct seq_buf *out)
  * The attack. No lock is held here: on a protected kernel the first store does
  * not return, and the task dies as it is.
  */
-static int poke(struct seq_buf *out, bool kernel, u64 va, const char *name, bool flip)
+static int poke(struct seq_buf *out, bool kernel, bool image, u64 va, const char *name, bool flip)
 {
-	struct step steps[NR_LEVELS];
+	struct step steps[NR_LEVELS], leaf;
 	struct space s;
 	u64 *entry, old, seen;
 	int i, n;
@@ -285,9 +305,9 @@ static int poke(struct seq_buf *out, bool kernel, u64 va, const char *name, bool
 	for (i = 0; i < n; i++)
 		if (!strcmp(level_name(&s, steps[i].level), name))
 			break;
-	if (i == n)
+	if (i == n || !view_leaf(image, steps[i].table, &leaf))
 		return -ENOENT;
-	entry = steps[i].entry;
+	entry = view(image, virt_to_phys(steps[i].entry));
 	old = READ_ONCE(*entry);
 	WRITE_ONCE(*entry, flip ? old ^ DESC_FLIP : old);
 	seen = READ_ONCE(*entry);
@@ -311,7 +331,7 @@ static int run_command(struct seq_buf *out, char *cmd)
 	char *word[5] = {};
 	u64 va = 0;
 	struct space s;
-	bool kernel;
+	bool kernel, image;
 	int n = 0;
 
 	while (n < ARRAY_SIZE(word) && (word[n] = strsep(&cmd, " \n")))
@@ -336,6 +356,8 @@ static int run_command(struct seq_buf *out, char *cmd)
 			va = (u64)vmalloc_page;
 		} else if (!strcmp(word[1], "module")) {
 			va = (u64)run_command;
+		} else if (!strcmp(word[1], "fixmap")) {
+			va = __fix_to_virt(FIX_PGD);
 		} else if (!strcmp(word[1], "linear") && n == 3) {
 			struct step steps[NR_LEVELS];
 			int last = walk_locked(false, va, steps) - 1;
@@ -348,21 +370,24 @@ static int run_command(struct seq_buf *out, char *cmd)
 		return 0;
 	}
 
-	if (n < 2 || (strcmp(word[1], "user") && strcmp(word[1], "kernel")))
+	if (n < 2)
 		return -EINVAL;
-	kernel = !strcmp(word[1], "kernel");
+	image = !strcmp(word[1], "image");
+	kernel = image || !strcmp(word[1], "kernel");
+	if (!kernel && strcmp(word[1], "user"))
+		return -EINVAL;
 	if (!strcmp(word[0], "scan") && n == 2)
-		return show_scan(out, kernel);
+		return show_scan(out, kernel, image);
 	/* no walk beyond the region that the registers describe */
 	if (kernel != !!(va & BIT_ULL(55)))
 		return -EINVAL;
 	if (!strcmp(word[0], "walk") && n == 3) {
-		show_walk(out, kernel, va);
+		show_walk(out, kernel, image, va);
 		return 0;
 	}
 	if (!strcmp(word[0], "poke") && n == 5 &&
 	    (!strcmp(word[4], "same") || !strcmp(word[4], "flip")))
-		return poke(out, kernel, va, word[3], !strcmp(word[4], "flip"));
+		return poke(out, kernel, image, va, word[3], !strcmp(word[4], "flip"));
 	return -EINVAL;
 }
 
