@@ -85,4 +85,87 @@ extern char el0_read[], el0_write[], el0_exec[], el0_mrs_por0[], el0_msr_por0[];
 extern char el0_mrs_por1[], el0_por0_ldr[], el0_por0_isb_ldr[];
 #define el0_addr(f)	(EL0_VA + (u64)(f) - (u64)el0_text)
 
+/* core.c */
+#define MAGIC		0x600df00d12345678ul
+#define OFF_READ	0x100
+#define OFF_WRITE	0x108
+#define BLOCK_OFF	0x150000	/* where in a block we look */
+#define POR_ALL		0x7777777777777777ul
+/* the program's own mapping: RWX for EL1; its EL0 page: RX for EL0; no overlay */
+#define PIR_HOME	((u64)PI_RWX << (4 * 8))
+#define PIRE0_HOME	((u64)PI_RX << (4 * 5))
+#define PI_IS_HOME(i)	((i) == 8 || (i) == 5)
+
+extern bool lazy, have_tcr2, have_pie, have_poe, have_dbm, have_pan, have_lse;
+extern const char *regime;		/* prefix of test names */
+extern const char * const access_name[NR_ACCESS];
+extern const struct setup plain;
+extern u64 svc_por, svc_traps;		/* SVC #2: what to write; faults in the handler */
+extern volatile u64 hyp_traps, hyp_esr;	/* from EL1 to our EL2 */
+
+/* true if it went through; otherwise this_cpu() says why */
+bool do_access(enum access a, u64 va, u64 value);
+bool allowed(enum access a, u64 va);
+bool fault_is(enum access a, u64 va, int level);
+/* make the access, compare with judge() */
+void check_access(const struct setup *s, u64 desc, u64 va, enum access a, int level);
+
+void set_por(u64 por1, u64 por0);
+void apply_setup(const struct setup *s);
+void reset(void);			/* plain, POR registers allow all */
+u64 with_field(u64 reg, int i, u64 v);
+u64 por_pattern(int rotation, int home);
+
+/* entries of page_table for the tests that follow */
+static inline int entry(int poi, int ap)	/* AP[2:1], UXN=0, PXN=0 */
+{
+	return poi * 32 + (ap >> 1) + (ap & 1) * 2;
+}
+
+static inline u64 page(int poi, int ap)
+{
+	return PAGES_VA + entry(poi, ap) * 4096ul;
+}
+
+static inline u64 deny(int poi, u64 perm)
+{
+	return with_field(POR_ALL, poi, perm);
+}
+
+/* Is @op, one instruction at the current level, UNDEFINED? */
+#define undefined(op) ({					\
+	u64 _before = this_cpu()->traps;			\
+	op;							\
+	this_cpu()->traps != _before && ESR_EC(this_cpu()->esr) == EC_UNDEF; })
+
+/* matrix.c */
+u64 leaf_bits(int i);
+void pir_pattern(struct setup *s, int round);
+void matrices(void);
+void matrix_nvhe(void);
+
+/* sequences.c */
+void test_hierarchy(void);
+void test_at(bool pie);
+void test_absent(void);
+void test_registers(void);
+void test_dirty(bool pie);
+void test_no_tlbi(void);
+void test_separate(void);
+void test_pan(void);
+void test_atomics(void);
+void test_crossing(void);
+void test_when_el1(void);
+void test_when_el0(void);
+void test_el0_traps(void);
+void test_smp(void);
+
+/* levels.c */
+void test_vhe_names(void);
+void test_el1_names(void);
+void test_el2_traps(void);
+void test_tcr2en(void);
+void test_el3(void);
+void drop_to_el1(void);
+
 #endif
