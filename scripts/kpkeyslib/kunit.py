@@ -13,8 +13,8 @@ from typing import NamedTuple
 from . import boot, kernel, proc, qemu
 from .term import Problem
 
-SUITES = ("kpkeys", "kpkeys_hardened_pgtables", "lazy_mmu_mode")
-NEED_POE = SUITES[:2]
+SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "lazy_mmu_mode")
+NEED_POE = SUITES[:3]
 _TIMEOUT = 300
 _ALARM = re.compile(r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|soft lockup")
 
