@@ -21,6 +21,7 @@
 #define TCR2_EL12		s3_5_c2_c0_3
 #define ID_AA64MMFR3_EL1	s3_0_c0_c7_3
 #define HCRX_EL2		s3_4_c1_c2_2
+#define VNCR_EL2		s3_4_c2_c2_0
 #define HFGRTR_EL2		s3_4_c1_c1_4
 #define HFGWTR_EL2		s3_4_c1_c1_5
 #define PSTATE_PAN		s3_0_c4_c2_3
@@ -54,6 +55,12 @@
 #define HCR_TRVM		(1ul << 30)
 #define HCR_RW			(1ul << 31)
 #define HCR_E2H			(1ul << 34)
+#define HCR_NV			(1ul << 42)
+#define HCR_NV1			(1ul << 43)
+#define HCR_NV2			(1ul << 45)
+
+/* where POR_EL1 is in the page of VNCR_EL2 */
+#define VNCR_POR_EL1		0x2a8
 
 /* SCR_EL3: NS, HCE, RW, FGTEn, HXEn, TCR2En, PIEn */
 #define SCR_TCR2EN		(1ul << 43)
@@ -91,6 +98,7 @@
 #define ISS_POR_EL0(read)	ISS_SYSREG(3, 3, 10, 2, 4, read)
 #define ISS_POR_EL1(read)	ISS_SYSREG(3, 0, 10, 2, 4, read)
 #define ISS_POR_EL2(read)	ISS_SYSREG(3, 4, 10, 2, 4, read)
+#define ISS_POR_EL12(read)	ISS_SYSREG(3, 5, 10, 2, 4, read)
 
 /* PAR_EL1 */
 #define PAR_F			(1ul << 0)

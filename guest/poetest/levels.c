@@ -125,6 +125,57 @@ void test_tcr2en(void)
 	test_end("el1: HCRX_EL2.TCR2En=0 makes TCR2_EL1 zero, no overlay");
 }
 
+/* What a guest hypervisor at EL1 reaches instead of the registers */
+static volatile u64 nv_page[512] __attribute__((aligned(4096)));
+
+static bool have_nv2(void)
+{
+	return (read_reg(id_aa64mmfr2_el1) >> 24 & 15) >= 2;
+}
+
+void test_nv(void)
+{
+	const u64 none = HFGXTR_NO_TRAPS;
+	volatile u64 *mem = &nv_page[VNCR_POR_EL1 / 8];
+	u64 sctlr = read_reg(sctlr_el1), seen, moved;
+
+	if (!have_nv2())
+		return test_skip("no FEAT_NV2", "el1: nested virtualization");
+	test_begin();
+	hyp_controls(HCR_NV, none, none, HCRX_TCR2EN);
+	CHECK(to_el2(read_reg(POR_EL12), ISS_POR_EL12(1)));
+	CHECK(to_el2(write_reg(POR_EL12, 0), ISS_POR_EL12(0)));
+	CHECK(to_el2(read_reg(POR_EL2), ISS_POR_EL2(1)));
+	CHECK(to_el2(write_reg(POR_EL2, 0), ISS_POR_EL2(0)));
+	hyp_no_traps();
+	test_end("el1: HCR_EL2.NV traps POR_EL12 and POR_EL2");
+
+	test_begin();
+	hyp_controls(HCR_NV | HCR_NV2, none, none, HCRX_TCR2EN);
+	*mem = 0x1111;
+	CHECK(not_to_el2(CHECK(read_reg(POR_EL12) == 0x1111)));
+	CHECK(not_to_el2(write_reg(POR_EL12, 0x2222)) && *mem == 0x2222);
+	CHECK(read_reg(POR_EL1) == POR_ALL && *mem == 0x2222);
+	CHECK(to_el2(read_reg(POR_EL2), ISS_POR_EL2(1)));
+	hyp_no_traps();
+	test_end("el1: NV2: POR_EL12 is in memory");
+
+	/* NV1 changes what descriptors mean: without the MMU */
+	test_begin();
+	write_sync(sctlr_el1, SCTLR_RES1);
+	hyp_controls(HCR_NV | HCR_NV1 | HCR_NV2, none, none, HCRX_TCR2EN);
+	*mem = 0x3333;
+	seen = read_reg(POR_EL1);
+	write_reg(POR_EL1, 0x4444);
+	moved = *mem;
+	hyp_no_traps();
+	write_sync(sctlr_el1, sctlr);
+	CHECK(seen == 0x3333);
+	CHECK(moved == 0x4444);
+	CHECK(read_reg(POR_EL1) == POR_ALL);
+	test_end("el1: NV2 with NV1: POR_EL1 is in memory");
+}
+
 void drop_to_el1(void)
 {
 	bool fgt = read_reg(id_aa64mmfr0_el1) >> 56 & 15;
@@ -143,6 +194,8 @@ void drop_to_el1(void)
 	}
 	if (hcx)
 		write_reg(HCRX_EL2, HCRX_TCR2EN);
+	if (have_nv2())
+		write_reg(VNCR_EL2, nv_page);
 	write_reg(s3_5_c1_c0_0, SCTLR_RES1);	/* SCTLR_EL12 */
 	write_reg(s3_5_c12_c0_0, vectors);	/* VBAR_EL12 */
 	write_reg(spsr_el1, 0x3c5);

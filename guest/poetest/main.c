@@ -95,6 +95,7 @@ int main(void)
 			test_el1_names();
 			test_el2_traps();
 			test_tcr2en();
+			test_nv();
 		}
 	} else {
 		suite("el1");

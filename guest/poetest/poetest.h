@@ -165,6 +165,7 @@ void test_vhe_names(void);
 void test_el1_names(void);
 void test_el2_traps(void);
 void test_tcr2en(void);
+void test_nv(void);
 void test_el3(void);
 void drop_to_el1(void);
 
