@@ -31,7 +31,6 @@ typedef _Bool bool;
 #define isb()		asm volatile("isb" : : : "memory")
 #define dsb()		asm volatile("dsb sy" : : : "memory")
 
-#define mmio8(addr)	(*(volatile u8 *)(addr))
 #define mmio32(addr)	(*(volatile u32 *)(addr))
 #define mmio64(addr)	(*(volatile u64 *)(addr))
 

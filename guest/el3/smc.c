@@ -40,7 +40,8 @@ _Static_assert(__builtin_offsetof(struct regs, pc) == REGS_ELR &&
 #define SDEI_EVENT_SIGNAL		0xc400002f
 #define SDEI_PRIVATE_RESET		0xc4000031
 #define SDEI_SHARED_RESET		0xc4000032
-#define SDEI_1_0			(1ul << 48)
+#define SDEI_LAST			0xc400003f
+#define SDEI_1_0			BIT(48)
 #define SDEI_SUCCESS			0
 #define SDEI_INVALID_PARAMETERS		-2
 #define SDEI_DENIED			-3
@@ -286,7 +287,11 @@ void smc(struct regs *regs)
 {
 	u32 function = regs->x[0];
 
-	if (event.running && function == SDEI_EVENT_COMPLETE)
+	/* events are for the highest level below us, not for guests of it */
+	if (function >= SDEI_VERSION && function <= SDEI_LAST &&
+	    (regs->pstate >> 2 & 3) != (u64)client_el())
+		regs->x[0] = NOT_SUPPORTED;
+	else if (event.running && function == SDEI_EVENT_COMPLETE)
 		sdei_complete(regs);
 	else if (event.running && function == SDEI_EVENT_COMPLETE_AND_RESUME)
 		sdei_complete_and_resume(regs, regs->x[1]);
