@@ -115,7 +115,7 @@ static bool huge(void)
 	pid_t pid;
 
 	/* with 64K pages a huge page is 512M: more than we have */
-	if (pmd > 2 * MB)
+	if (pmd > 32 * MB)
 		return true;
 	area = map(size + pmd, -1, MAP_PRIVATE);
 	if (!area)

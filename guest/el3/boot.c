@@ -10,13 +10,16 @@
  */
 #include "el3.h"
 
-#define GICD		0x08000000ul
-#define GICD_CTLR	(GICD + 0x0)
+#define GICD		((u64)GICD_CTLR)
 #define GICD_TYPER	(GICD + 0x4)
 #define GICD_IGROUPR(n)	(GICD + 0x80 + 4 * (n))
-#define GICR		0x080a0000ul
-#define GICR_WAKER	(GICR + 0x14)
-#define GICR_IGROUPR0	(GICR + 0x10080)
+#define GICR(cpu)	(0x080a0000ul + 0x20000 * (cpu))
+#define GICR_TYPER	0x8
+#define GICR_WAKER	0x14
+#define GICR_IGROUPR0	0x10080
+#define GICR_ISENABLER0	0x10100
+#define GICR_IPRIORITYR	0x10400
+#define SGI		15		/* ours; Linux knows that 8 to 15 may be */
 #define UART_DR		0x09000000ul
 #define UART_FR		0x09000018ul
 #define FW_CFG_DMA	0x09020010ul
@@ -31,6 +34,8 @@
 #define SCRATCH		(RAM + 0x1ff000)
 #define IMAGE		(RAM + 0x200000)
 #define INITRD_ALIGN	0x200000
+
+u64 cpus;
 
 static void print(const char *s)
 {
@@ -93,11 +98,12 @@ void unexpected(u64 vector)
 
 /*
  * What a kernel below may use without a trap, as far as the architecture goes
- * today: bits of features that this CPU does not have are RES0. Not set:
- * interrupts and aborts come here (1-3), SMC is off (7), traps (12-15, 40),
- * Secure EL2 (18), Root and Realm states (48, 62).
+ * today: bits of features that this CPU does not have are RES0. Group 0
+ * interrupts come here (FIQ). Not set: IRQs and aborts come here (1, 3), SMC is
+ * off (7), traps (12-15, 40), Secure EL2 (18), Root and Realm states (48, 62).
  */
 #define SCR_NS		BIT(0)
+#define SCR_FIQ		BIT(2)
 #define SCR_HCE		BIT(8)
 #define SCR_RW		BIT(10)
 #define SCR_FEATURES	(BIT(16) | BIT(17) |	/* APK, API */		\
@@ -124,18 +130,90 @@ void unexpected(u64 vector)
 #define SMCR_FA64	BIT(31)
 #define SMCR_EZT0	BIT(30)
 #define ICC_SRE_EL3	s3_6_c12_c12_5
+#define ICC_PMR_EL1	s3_0_c4_c6_0
+#define ICC_IAR0_EL1	s3_0_c12_c8_0
+#define ICC_EOIR0_EL1	s3_0_c12_c8_1
+#define ICC_SGI0R_EL1	s3_0_c12_c11_7
+#define ICC_IGRPEN0_EL1	s3_0_c12_c12_6
 
 /* SCTLR_EL1 and SCTLR_EL2: the bits that are RES1 in Armv8.0; MMU off */
 #define SCTLR_EL1_RES1	0x30d00800
 #define SCTLR_EL2_RES1	0x30c50830
 #define HCR_RW		BIT(31)
 
-static void setup_cpu(void)
+/* The redistributor and the interface of this CPU */
+static void setup_gic_cpu(void)
+{
+	u64 gicr = GICR(this_cpu());
+
+	/* SRE, DFB, DIB, and Enable for the levels below */
+	write_reg(ICC_SRE_EL3, 0xf);
+	isb();
+
+	/* ProcessorSleep is ours to clear, Non-secure writes are ignored */
+	mmio32(gicr + GICR_WAKER) &= ~BIT(1);
+	while (mmio32(gicr + GICR_WAKER) & BIT(2))
+		;
+	/* a Secure SGI has a higher priority than anything Non-secure */
+	mmio32(gicr + GICR_IGROUPR0) = ~(u32)BIT(SGI);
+	mmio8(gicr + GICR_IPRIORITYR + SGI) = 0;
+	mmio32(gicr + GICR_ISENABLER0) = BIT(SGI);
+	dsb();
+	/* Non-secure writes of PMR do nothing while it is in the Secure half */
+	write_reg(ICC_PMR_EL1, 0xff);
+	write_reg(ICC_IGRPEN0_EL1, 1);
+	isb();
+}
+
+/* The other interrupts belong to the Non-secure state; it does the rest */
+static void setup_gic(void)
+{
+	u32 lines;
+
+	if (!(read_reg(id_aa64pfr0_el1) >> 24 & 15))
+		die("no GICv3: add gic-version=3 to -M");
+	/* affinity routing first: it decides what the other registers mean */
+	mmio32(GICD_CTLR) = BIT(5) | BIT(GICD_ARE_S) | BIT(0);
+	lines = mmio32(GICD_TYPER) & 0x1f;
+	for (u32 i = 1; i <= lines; i++)
+		mmio32(GICD_IGROUPR(i)) = ~0u;
+	dsb();
+}
+
+void send_sgi(u64 cpu)
+{
+	write_reg(ICC_SGI0R_EL1, (u64)SGI << 24 | BIT(cpu));
+	isb();
+}
+
+bool ack_sgi(void)
+{
+	u64 intid = read_reg(ICC_IAR0_EL1);
+
+	if (intid != SGI)
+		return false;
+	write_reg(ICC_EOIR0_EL1, intid);
+	return true;
+}
+
+/* A redistributor for each of them */
+static void find_cpus(void)
+{
+	u64 cpu = 0;
+
+	do
+		cpus |= BIT(cpu);
+	while (!(mmio32(GICR(cpu) + GICR_TYPER) & BIT(4)) && ++cpu < MAX_CPUS);
+}
+
+/* Every CPU, each time that it starts */
+void setup_cpu(void)
 {
 	u64 pfr0 = read_reg(id_aa64pfr0_el1);
 	u64 pfr1 = read_reg(id_aa64pfr1_el1);
 
-	write_reg(scr_el3, SCR_NS | SCR_RW | SCR_FEATURES | (client_el() == 2 ? SCR_HCE : 0));
+	write_reg(scr_el3, SCR_NS | SCR_FIQ | SCR_RW | SCR_FEATURES |
+		  (client_el() == 2 ? SCR_HCE : 0));
 	write_reg(mdcr_el3, MDCR_EL3_INIT);
 	write_reg(cptr_el3, CPTR_EZ | CPTR_ESM);
 	isb();
@@ -150,31 +228,7 @@ static void setup_cpu(void)
 		write_reg(sctlr_el2, SCTLR_EL2_RES1);
 	}
 	isb();
-}
-
-/* All interrupts belong to the Non-secure state; it does the rest */
-static void setup_gic(void)
-{
-	u32 lines;
-
-	if (!(read_reg(id_aa64pfr0_el1) >> 24 & 15))
-		die("no GICv3: add gic-version=3 to -M");
-	/* SRE, DFB, DIB, and Enable for the levels below */
-	write_reg(ICC_SRE_EL3, 0xf);
-	isb();
-
-	/* affinity routing first: it decides what the other registers mean */
-	mmio32(GICD_CTLR) = BIT(5) | BIT(4);
-	lines = mmio32(GICD_TYPER) & 0x1f;
-	for (u32 i = 1; i <= lines; i++)
-		mmio32(GICD_IGROUPR(i)) = ~0u;
-
-	/* ProcessorSleep is ours to clear, Non-secure writes are ignored */
-	mmio32(GICR_WAKER) &= ~BIT(1);
-	while (mmio32(GICR_WAKER) & BIT(2))
-		;
-	mmio32(GICR_IGROUPR0) = ~0u;
-	dsb();
+	setup_gic_cpu();
 }
 
 /* ---- fw_cfg ---- */
@@ -226,7 +280,8 @@ struct fdt {
 };
 
 /* The names of the properties that we add go behind those which are there */
-static const char new_names[] = "compatible\0method\0linux,initrd-start\0linux,initrd-end";
+static const char new_names[] = "compatible\0method\0enable-method\0"
+				"linux,initrd-start\0linux,initrd-end";
 
 static u32 *out;
 static u32 nr_old_names;
@@ -287,11 +342,17 @@ static void put_u64(const char *name, u64 value)
 	put_prop(name, &value, sizeof(value));
 }
 
+static bool is_cpu(const char *name)
+{
+	return name[0] == 'c' && name[1] == 'p' && name[2] == 'u' && name[3] == '@';
+}
+
 /*
  * Copy the tree and add to it:
  *
  *	/ {
  *		chosen { linux,initrd-start = ...; linux,initrd-end = ...; };
+ *		cpus { cpu@... { enable-method = "psci"; }; };
  *		psci { compatible = "arm,psci-1.0"; method = "smc"; };
  *		firmware {
  *			sdei { compatible = "arm,sdei-1.0"; method = "smc"; };
@@ -328,6 +389,8 @@ static void make_dtb(u64 initrd, u32 initrd_size)
 				put_u64("linux,initrd-start", initrd);
 				put_u64("linux,initrd-end", initrd + initrd_size);
 			}
+			if (depth == 3 && is_cpu(name))
+				put_string("enable-method", "psci");
 		} else if (token == FDT_PROP) {
 			u32 size = be32(in[0]);
 
@@ -379,8 +442,8 @@ void boot(struct regs *regs)
 	u32 kernel_size, initrd_size;
 	u64 kernel, initrd;
 
-	setup_cpu();
 	setup_gic();
+	find_cpus();
 
 	kernel_size = fw_cfg_size(FW_CFG_KERNEL_SIZE);
 	if (kernel_size < sizeof(*header))
@@ -396,11 +459,8 @@ void boot(struct regs *regs)
 		fw_cfg_read(FW_CFG_INITRD_DATA, initrd, initrd_size);
 	make_dtb(initrd, initrd_size);
 
-	*regs = (struct regs) {
-		.x = { DTB },
-		.pc = kernel,
-		.pstate = PS_DAIF | PS_EL(client_el()) | PS_SP_ELX,
-	};
+	cpu_on(0, kernel, DTB);
+	cpu_start(regs);
 }
 
 /* the compiler calls these */

@@ -5,25 +5,34 @@
 	.section .text.start, "ax"
 	.global	_start
 _start:
-	/* all CPUs start here; only the first one is used */
-	mrs	x0, mpidr_el1
-	tst	x0, #0xffff
-	b.eq	1f
-0:	wfi
-	b	0b
-
-1:	ldr	x0, =SCTLR_EL3_RES1
+	/* all CPUs start here */
+	ldr	x0, =SCTLR_EL3_RES1
 	msr	sctlr_el3, x0
 	ldr	x0, =vectors
 	msr	vbar_el3, x0
 	isb
-	ldr	x0, =bss_start
+	mrs	x2, mpidr_el1
+	and	x2, x2, #0xffff
+	cmp	x2, #MAX_CPUS
+0:	b.hs	0b
+	ldr	x0, =(stack + STACK_SIZE - REGS_SIZE)
+	mov	x1, #STACK_SIZE
+	madd	x0, x1, x2, x0
+	mov	sp, x0
+	cbz	x2, first
+
+	ldr	x1, =GICD_CTLR
+1:	ldr	w2, [x1]
+	tbz	w2, #GICD_ARE_S, 1b
+	bl	cpu_start
+	b	leave
+
+first:	ldr	x0, =bss_start
 	ldr	x1, =bss_end
 2:	str	xzr, [x0], #8
 	cmp	x0, x1
 	b.lo	2b
-	ldr	x0, =(stack + STACK_SIZE - REGS_SIZE)
-	mov	sp, x0
+	mov	x0, sp
 	bl	boot
 	b	leave
 
@@ -45,7 +54,7 @@ _start:
 	.endm
 
 	/* FP and SIMD registers are not touched: -mgeneral-regs-only */
-enter:
+	.macro	save
 	sub	sp, sp, #REGS_SIZE
 	stp	x0, x1, [sp]
 	regs	stp
@@ -54,6 +63,10 @@ enter:
 	mrs	x1, spsr_el3
 	str	x0, [sp, #REGS_ELR]
 	str	x1, [sp, #REGS_SPSR]
+	.endm
+
+from_sync:
+	save
 	/* SMC from AArch64; anything else is a trap that boot() left on */
 	mrs	x0, esr_el3
 	lsr	x0, x0, #26
@@ -62,6 +75,12 @@ enter:
 	b.ne	unexpected
 	mov	x0, sp
 	bl	smc
+	b	leave
+
+from_fiq:
+	save
+	mov	x0, sp
+	bl	fiq
 leave:
 	ldr	x0, [sp, #REGS_ELR]
 	ldr	x1, [sp, #REGS_SPSR]
@@ -79,7 +98,9 @@ vectors:
 	.rept	16
 	.balign	0x80
 	.if	n == 8
-	b	enter
+	b	from_sync
+	.elseif	n == 10 || n == 14
+	b	from_fiq
 	.else
 	mov	x0, #n
 	b	unexpected
@@ -90,4 +111,4 @@ vectors:
 	.bss
 	.balign	16
 stack:
-	.space	STACK_SIZE
+	.space	MAX_CPUS * STACK_SIZE
