@@ -54,7 +54,7 @@ def command(
     ]
 
 
-def run(argv: Sequence[str], log: Path, limit: float = 120) -> Result:
+def run(argv: Sequence[str], log: Path, limit: float = 400) -> Result:
     """Run QEMU to its end, or to the time limit, with the console in a log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()

@@ -18,6 +18,8 @@ TARGETS = {
     "vmalloc": "the kernel's vmalloc area",
     "module": "the kernel's module area",
     "linear": "the linear map itself",
+    "fixmap": "the fixmap",
+    "image": "the kernel image",
 }
 Record = dict[str, str]
 
@@ -71,7 +73,9 @@ def _tables(found: list[Record]) -> None:
     say(f"  {'of':8} {'level':6} {'tables':>7} " + " ".join(f"{'pkey ' + k[4:]:>7}" for k in keys))
     for scan in scans:
         counts = " ".join(f"{scan.get(key, '-'):>7}" for key in keys)
-        say(f"  {scan['space']:8} {scan['level']:6} {scan['tables']:>7} {counts}")
+        fixed = scan.get("pkey0_ro", "0")
+        note = "" if fixed == "0" else f"  ({fixed} read-only on every kernel)"
+        say(f"  {scan['space']:8} {scan['level']:6} {scan['tables']:>7} {counts}{note}")
 
 
 def _attacks(protected: list[Record], control: list[Record]) -> None:
@@ -125,8 +129,9 @@ def run(known: inputs.Base, linux: str | None, binary: str | None, shell: bool) 
     say(f"          {built.directory}")
     say(f"Emulator  {emulator.name}")
     say(f"          {emulator.binary}")
-    for record in _select(on, "system"):
-        say("Machine   " + ", ".join(f"{k} {v}" for k, v in record.items() if k))
+    for system in _select(on, "system"):
+        say(f"Machine   {system.get('cpus')} CPUs at EL{system.get('el')}, {system.get('va')}-bit"
+            f" addresses, {system.get('levels')} levels, linear map by {system.get('linear')}")
     say()
     _tables(on)
     say()
