@@ -19,7 +19,7 @@
 #define GICR_IGROUPR0	0x10080
 #define GICR_ISENABLER0	0x10100
 #define GICR_IPRIORITYR	0x10400
-#define SGI		15		/* ours; Linux knows that 8 to 15 may be */
+#define SGI		15		/* Linux leaves 8 to 15 to the Secure state */
 #define UART_DR		0x09000000ul
 #define UART_FR		0x09000018ul
 #define FW_CFG_DMA	0x09020010ul

@@ -121,13 +121,6 @@ static s64 psci_affinity_info(u64 mpidr, u64 level)
 	return pes[mpidr & MPIDR_AFFINITY].on ? PSCI_ON : PSCI_OFF;
 }
 
-static void psci_cpu_off(struct pe *pe, struct regs *regs)
-{
-	*pe = (struct pe) {};
-	dsb();
-	cpu_start(regs);
-}
-
 static s64 psci_features(u32 function)
 {
 	switch (function) {
@@ -301,7 +294,26 @@ static s64 sdei_pe_mask(struct pe *pe)
 	return changed;
 }
 
+/* As after reset */
+static void sdei_reset(struct pe *pe)
+{
+	pe->unmasked = false;
+	pe->registered = false;
+	pe->enabled = false;
+	pe->running = false;
+	pe->pending = false;
+}
+
 /* ---- all calls ---- */
+
+static void psci_cpu_off(struct pe *pe, struct regs *regs)
+{
+	sdei_reset(pe);
+	/* last: the next cpu_on() may come at once */
+	dsb();
+	pe->on = false;
+	cpu_start(regs);
+}
 
 static s64 call(struct pe *pe, u32 function, const u64 *x)
 {

@@ -67,7 +67,7 @@ first:	ldr	x0, =bss_start
 
 from_sync:
 	save
-	/* SMC from AArch64; anything else is a trap that boot() left on */
+	/* SMC from AArch64; anything else is a trap that setup_cpu() left on */
 	mrs	x0, esr_el3
 	lsr	x0, x0, #26
 	cmp	x0, #0x17
