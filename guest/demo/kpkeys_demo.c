@@ -239,7 +239,7 @@ static void count_tables(const struct space *s, bool image, phys_addr_t table, i
 
 static int show_scan(struct seq_buf *out, bool kernel, bool image)
 {
-	struct counts *c = kzalloc(sizeof(*c), GFP_KERNEL);
+	struct counts *c = kzalloc_obj(*c);
 	struct space s;
 	int level, i;
 
@@ -393,7 +393,7 @@ static int run_command(struct seq_buf *out, char *cmd)
 
 static int demo_open(struct inode *inode, struct file *file)
 {
-	file->private_data = kzalloc(sizeof(struct session), GFP_KERNEL);
+	file->private_data = kzalloc_obj(struct session);
 	if (!file->private_data)
 		return -ENOMEM;
 	return stream_open(inode, file);
