@@ -107,8 +107,9 @@ def _patched_source(known: inputs.Base, partial: Path) -> Path:
             raise Problem(f"qemu/patches/{Path(patch[-1]).name} does not apply to {archive.name}:"
                           f" {files[-1]}") from None
         raise
-    for name in _BLOBS:
-        blob = tree / "pc-bios" / name
+    blobs = [tree / "pc-bios" / name for name in _BLOBS]
+    blobs += [source.with_suffix(".dtb") for source in (tree / "pc-bios/dtb").glob("*.dts")]
+    for blob in blobs:
         if not blob.exists():
             blob.touch()
     tree.rename(source)
