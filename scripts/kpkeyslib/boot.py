@@ -20,6 +20,7 @@ class Mode(NamedTuple):
     machine: str
     poe: bool = True
     lazy: bool = False
+    firmware: bool = False
 
 
 _EL2 = "virt,gic-version=3,virtualization=on"
@@ -29,7 +30,12 @@ EAGER = Mode("eager, EL1", "max", _EL1)
 LAZY = Mode("lazy, EL1", "max,x-poe-lazy=on", _EL1, lazy=True)
 EAGER_VHE = Mode("eager, EL2", "max", _EL2)
 LAZY_VHE = Mode("lazy, EL2", "max,x-poe-lazy=on", _EL2, lazy=True)
+# With our own firmware at EL3 (guest/el3), which has SDEI
+FIRMWARE = Mode("lazy, firmware, EL1", "max,x-poe-lazy=on", _EL1 + ",secure=on", lazy=True,
+                firmware=True)
+FIRMWARE_VHE = FIRMWARE._replace(name="lazy, firmware, EL2", machine=_EL2 + ",secure=on")
 NO_POE = Mode("no POE", "max,poe=off", _EL1, poe=False)
+WITH_FIRMWARE = (FIRMWARE, FIRMWARE_VHE)
 WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)
 
 

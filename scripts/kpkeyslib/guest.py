@@ -14,10 +14,11 @@ GUEST = inputs.REPO / "guest"
 
 
 def programs() -> Path:
-    """The directory with poetest.elf and init."""
+    """The directory with poetest.elf, el3.bin and init."""
 
     def make(partial: Path) -> None:
-        proc.run(["make", "-C", GUEST, f"O={partial}", *kernel.make_args(), "poetest.elf", "init"],
+        proc.run(["make", "-C", GUEST, f"O={partial}", *kernel.make_args(), "poetest.elf", "el3.bin",
+                  "init"],
                  partial / "build.log", "building the guest programs")
 
     return cache.entry("guest", cache.digest([GUEST, kernel.compiler()]), make)

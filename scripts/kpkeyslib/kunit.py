@@ -10,20 +10,21 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, kernel, proc, qemu
+from . import boot, guest, kernel, proc, qemu
 from .term import Problem
 
 SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "lazy_mmu_mode")
 NEED_POE = SUITES[:3]
+NEED_FIRMWARE = ("sdei_event_at_raised_level",)
 _TIMEOUT = 300
 _ALARM = re.compile(r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|soft lockup")
 
 
 class Outcome(NamedTuple):
-    """One suite: how many cases passed and were skipped, and the names of the others."""
+    """One suite: its cases by what became of them."""
 
-    passed: int
-    skipped: int
+    passed: list[str]
+    skipped: list[str]
     bad: list[str]
 
 
@@ -40,22 +41,44 @@ def outcomes(text: str) -> dict[str, Outcome]:
     for group in json.loads(text)["sub_groups"]:
         cases = _cases(group)
         found[group["name"]] = Outcome(
-            sum(status == "PASS" for _, status in cases),
-            sum(status == "SKIP" for _, status in cases),
+            [name for name, status in cases if status == "PASS"],
+            [name for name, status in cases if status == "SKIP"],
             [name for name, status in cases if status not in ("PASS", "SKIP")],
         )
     return found
 
 
+def wrong(found: dict[str, Outcome], mode: boot.Mode) -> str:
+    """Empty if all suites ran as they should: nothing failed, and skipped is what must be."""
+    for name, suite in found.items():
+        if suite.bad:
+            return f"{name}: {', '.join(suite.bad)}"
+    for name in SUITES:
+        if name not in found:
+            return f"the suite {name} did not run"
+        suite = found[name]
+        cases = suite.passed + suite.skipped
+        skip = [case for case in cases if case in NEED_FIRMWARE and not mode.firmware]
+        if not mode.poe and name in NEED_POE:
+            skip = cases
+        if not cases or set(suite.skipped) != set(skip):
+            return (f"{name}: {len(cases)} cases, skipped {', '.join(suite.skipped) or 'none'};"
+                    f" should be {', '.join(skip) or 'none'}")
+    return ""
+
+
 def _config(where: Path, built: kernel.Kernel, mode: boot.Mode) -> Path:
     """kunit.py's description of the machine: our kernel, machine and CPU."""
     path = where / "machine.py"
+    machine = ["-machine", mode.machine, "-cpu", mode.cpu, "-smp", "2"]
+    if mode.firmware:
+        machine += ["-bios", str(guest.programs() / "el3.bin")]
     path.write_text(
         "from ..qemu_config import QemuArchParams\n"
         "QEMU_ARCH = QemuArchParams(linux_arch='arm64', kconfig='', qemu_arch='aarch64',\n"
         f"    kernel_path={str(built.image)!r},\n"
         "    kernel_command_line='console=ttyAMA0 earlycon panic=-1',\n"
-        f"    extra_qemu_params={['-machine', mode.machine, '-cpu', mode.cpu, '-smp', '2']!r})\n"
+        f"    extra_qemu_params={machine!r})\n"
     )
     return path
 

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -68,8 +69,10 @@ def parallel(workers: int, calls: Sequence[Callable[[], T]]) -> Iterator[tuple[i
                 yield futures[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in list(_children):
-                stop(child)
+            while not all(future.done() for future in futures):
+                for child in list(_children):
+                    stop(child)
+                time.sleep(0.1)
             raise
 
 

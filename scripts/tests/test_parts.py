@@ -167,6 +167,25 @@ class Reading(Scratch):
             with self.assertRaises(AssertionError, msg=text):
                 suite.tap(text)
 
+    def test_kunit_skips(self) -> None:
+        def suites(skip: bool, sdei: bool) -> dict[str, kunit.Outcome]:
+            found = {}
+            for name in kunit.SUITES:
+                cases = ["a", *(kunit.NEED_FIRMWARE if name == "kpkeys_arm64" else ())]
+                skipped = [case for case in cases if case != "a" and sdei
+                           or skip and name in kunit.NEED_POE]
+                passed = [case for case in cases if case not in skipped]
+                found[name] = kunit.Outcome(passed, skipped, [])
+            return found
+
+        good = {boot.EAGER: suites(False, True), boot.FIRMWARE: suites(False, False),
+                boot.NO_POE: suites(True, True)}
+        for mode in good:
+            for other, found in good.items():
+                self.assertEqual(kunit.wrong(found, mode) == "", mode == other, (mode, other))
+            missing = {name: good[mode][name] for name in kunit.SUITES[1:]}
+            self.assertIn("did not run", kunit.wrong(missing, mode))
+
     def test_kunit_json(self) -> None:
         def group(name: str, cases: dict[str, str], groups: tuple = ()) -> dict:
             return {"name": name, "sub_groups": list(groups),
@@ -175,4 +194,5 @@ class Reading(Scratch):
         inner = group("levels", {"pte": "PASS", "pmd": "ERROR"})
         outer = group("kpkeys", {"nest": "PASS", "late": "SKIP"}, (inner,))
         found = kunit.outcomes(json.dumps({"sub_groups": [outer]}))
-        self.assertEqual(found, {"kpkeys": kunit.Outcome(2, 1, ["levels.pmd"])})
+        self.assertIn("levels.pmd", kunit.wrong(found, boot.EAGER))
+        self.assertEqual(found, {"kpkeys": kunit.Outcome(["nest", "levels.pte"], ["late"], ["levels.pmd"])})
