@@ -13,6 +13,8 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -81,11 +83,22 @@ def entry(kind: str, key: str, make: Callable[[Path], None], resume: bool = Fals
             return final
         partial = final.with_name(key + ".partial")
         if not resume:
-            shutil.rmtree(partial, ignore_errors=True)
+            discard(partial)
         partial.mkdir(parents=True, exist_ok=True)
         make(partial)
         partial.rename(final)
     return final
+
+
+def discard(path: Path) -> None:
+    """Remove a tree without waiting for it; file systems can take a minute for many files."""
+    if path.exists():
+        trash = root() / "trash"
+        trash.mkdir(exist_ok=True)
+        path.rename(Path(tempfile.mkdtemp(dir=trash)) / path.name)
+        subprocess.run(["sh", "-c", 'rm -rf -- "$0" &', trash], check=False,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def need_space(amount: float, path: Path | None = None) -> None:

@@ -86,7 +86,7 @@ def _patched_source(known: inputs.Base, partial: Path) -> Path:
     if source.is_dir():
         return source
     for name in ("unpack", "build"):
-        shutil.rmtree(partial / name, ignore_errors=True)
+        cache.discard(partial / name)
     archive, _ = inputs.archive(known, "qemu")
     (partial / "unpack").mkdir()
     tree = inputs.unpack(archive, partial / "unpack", archive.name)
@@ -140,7 +140,7 @@ def build(known: inputs.Base) -> Path:
         progress.done()
         shutil.copy2(objects / "qemu-system-aarch64", partial)
         for name in ("src", "build", "unpack", "meson", "stand-in"):
-            shutil.rmtree(partial / name, ignore_errors=True)
+            cache.discard(partial / name)
 
     key = cache.digest([known["qemu"]["version"], PATCHES / "patches", PATCHES / "series",
                         Path(__file__)])
