@@ -237,7 +237,7 @@ def build(known: inputs.Base, linux: str | None) -> Kernel:
             return Kernel(built / "Image", built, where, 0, gcc)
     files = series.patches()
     key = cache.digest([where.commit, *files, *FRAGMENTS, guest / "demo", guest / "Makefile", gcc,
-                        *make_args(), Path(__file__)])
+                        *make_args(), *_MAKE_ENV.values()])
 
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):

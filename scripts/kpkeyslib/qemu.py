@@ -143,7 +143,7 @@ def build(known: inputs.Base) -> Path:
             cache.discard(partial / name)
 
     key = cache.digest([known["qemu"]["version"], PATCHES / "patches", PATCHES / "series",
-                        Path(__file__)])
+                        *_CONFIGURE])
     return cache.entry("qemu", key, make, resume=True) / "qemu-system-aarch64"
 
 
