@@ -49,11 +49,17 @@ def verdict(result: boot.Result) -> str:
     if not done:
         return "the kernel died before the demo was done"
     if done[-1].get("status") != "0":
-        odd = [r for r in _select(found, "attack-end") if r.get("expected") == "0"]
+        odd = [r for r in _attacked(found) if r["expected"] == "0"]
         if odd:
             return f"{len(odd)} writes not as expected, the first: {_line(odd[0])}"
         return "the guest reports a failure"
     return ""
+
+
+def _attacked(found: list[Record]) -> list[Record]:
+    """The attacks' results. The console may print a line in part before it prints it in full."""
+    return list({record["id"]: record for record in _select(found, "attack-end")
+                 if "expected" in record}.values())
 
 
 def _line(attack: Record) -> str:
@@ -79,11 +85,12 @@ def _tables(found: list[Record]) -> None:
 
 
 def _attacks(protected: list[Record], control: list[Record]) -> None:
-    other = {(r["target"], r["level"], r["kind"]): r for r in _select(control, "attack-end")}
-    entries = {(r["target"], r["level"]): r["entry"] for r in _select(protected, "table")}
+    other = {(r["target"], r["level"], r["kind"]): r for r in _attacked(control)}
+    entries = {(r["target"], r["level"]): r["entry"] for r in _select(protected, "table")
+               if "entry" in r}
     say("Stores to page-table entries from inside the kernel, not through its helpers:")
     say(f"  {'entry':32} {'address':20} {SWITCH}=on   =off")
-    for attack in _select(protected, "attack-end"):
+    for attack in _attacked(protected):
         where = (attack["target"], attack["level"])
         name = f"{where[1].upper()} of {TARGETS.get(where[0], where[0])}"
         second = other.get((*where, attack["kind"]), {}).get("result", "-")

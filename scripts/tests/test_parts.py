@@ -137,6 +137,7 @@ CONSOLE = """\
 [    0.1] kpkeys-demo: system kernel=7.3.0 poe=1 el=1
 [    0.2] kpkeys-demo: attack-begin id=1 target=user level=pte kind=flip
 [    0.3] Unable to handle kernel write
+[    0.4] kpkeys-demo: attack-end id=1 target=user level=pte kind=flip result=refused exp
 [    0.4] kpkeys-demo: attack-end id=1 target=user level=pte kind=flip result=refused expected=1
 [    0.5] kpkeys-demo: ok 1 - write refused
 [    0.6] kpkeys-demo: 1..1
