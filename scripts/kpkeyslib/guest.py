@@ -11,17 +11,17 @@ from . import aptsrc, cache, inputs, kernel, proc
 from .term import Problem
 
 GUEST = inputs.REPO / "guest"
+PROGRAMS = ("poetest.elf", "el3.bin", "init")
 
 
 def programs() -> Path:
-    """The directory with poetest.elf, el3.bin and init."""
+    """The directory with the guest programs."""
 
     def make(partial: Path) -> None:
-        proc.run(["make", "-C", GUEST, f"O={partial}", *kernel.make_args(), "poetest.elf", "el3.bin",
-                  "init"],
+        proc.run(["make", "-C", GUEST, f"O={partial}", *kernel.make_args(), *PROGRAMS],
                  partial / "build.log", "building the guest programs")
 
-    return cache.entry("guest", cache.digest([GUEST, kernel.compiler()]), make)
+    return cache.entry("guest", cache.digest([GUEST, kernel.compiler(), *PROGRAMS]), make)
 
 
 def busybox() -> Path:

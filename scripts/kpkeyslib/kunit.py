@@ -16,6 +16,7 @@ from .term import Problem
 SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "lazy_mmu_mode")
 NEED_POE = SUITES[:3]
 NEED_FIRMWARE = ("sdei_event_at_raised_level",)
+NEED_SMALL_VA = ("kernel_root_entry",)
 _TIMEOUT = 300
 _ALARM = re.compile(r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|soft lockup")
 
@@ -58,7 +59,8 @@ def wrong(found: dict[str, Outcome], mode: boot.Mode) -> str:
             return f"the suite {name} did not run"
         suite = found[name]
         cases = suite.passed + suite.skipped
-        skip = [case for case in cases if case in NEED_FIRMWARE and not mode.firmware]
+        skip = [case for case in cases if case in NEED_FIRMWARE and not mode.firmware
+                or case in NEED_SMALL_VA and not mode.small_va]
         if not mode.poe and name in NEED_POE:
             skip = cases
         if not cases or set(suite.skipped) != set(skip):
