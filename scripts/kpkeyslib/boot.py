@@ -21,6 +21,7 @@ class Mode(NamedTuple):
     poe: bool = True
     lazy: bool = False
     firmware: bool = False
+    va48: bool = False
     small_va: bool = False
     nvhe: bool = False
     args: tuple[str, ...] = ()
@@ -45,6 +46,8 @@ NVHE = Mode("lazy, nVHE, EL1", "max,x-poe-lazy=on", _EL2, lazy=True, nvhe=True,
             args=("kvm-arm.mode=nvhe",))
 # A CPU on which the kernel would rather map the linear map with blocks
 BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True)
+# Four levels of tables instead of five
+VA48 = Mode("lazy, 48-bit, EL1", "max,x-poe-lazy=on,lpa2=off", _EL1, lazy=True, va48=True)
 NO_POE = Mode("no POE", "max,poe=off", _EL1, poe=False)
 WITH_FIRMWARE = (FIRMWARE, FIRMWARE_VHE)
 WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)
