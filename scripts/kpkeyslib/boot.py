@@ -21,7 +21,6 @@ class Mode(NamedTuple):
     poe: bool = True
     lazy: bool = False
     firmware: bool = False
-    va48: bool = False
     small_va: bool = False
     nvhe: bool = False
     args: tuple[str, ...] = ()
@@ -38,16 +37,14 @@ LAZY_VHE = Mode("lazy, EL2", "max,x-poe-lazy=on", _EL2, lazy=True)
 FIRMWARE = Mode("lazy, firmware, EL1", "max,x-poe-lazy=on", _EL1 + ",secure=on", lazy=True,
                 firmware=True)
 FIRMWARE_VHE = FIRMWARE._replace(name="lazy, firmware, EL2", machine=_EL2 + ",secure=on")
-# A lesser CPU: 48-bit VA, thus entries of the kernel's root table to fill in; KPTI, thus tables that
-# are made late; no pointer authentication, thus no barrier that happens to come with its keys.
+# A lesser CPU: 48-bit VA, thus entries of the kernel's root table to fill in; KPTI, thus tables
+# that are made late; no pointer authentication, thus no barrier that happens to come with its keys.
 LESSER = Mode("lazy, lesser CPU, EL1", "max,x-poe-lazy=on,lpa2=off,pauth=off", _EL1, lazy=True,
               small_va=True, args=("kpti=on",))
 NVHE = Mode("lazy, nVHE, EL1", "max,x-poe-lazy=on", _EL2, lazy=True, nvhe=True,
             args=("kvm-arm.mode=nvhe",))
 # A CPU on which the kernel would rather map the linear map with blocks
 BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True)
-# Four levels of tables instead of five
-VA48 = Mode("lazy, 48-bit, EL1", "max,x-poe-lazy=on,lpa2=off", _EL1, lazy=True, va48=True)
 NO_POE = Mode("no POE", "max,poe=off", _EL1, poe=False)
 WITH_FIRMWARE = (FIRMWARE, FIRMWARE_VHE)
 WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)
