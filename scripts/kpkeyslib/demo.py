@@ -69,7 +69,9 @@ def _line(attack: Record) -> str:
 def append(action: str, on: bool, poe: bool = True) -> str:
     """The kernel command line for the guest's init."""
     expect = "protected" if on and poe else "open"
-    return f"{SWITCH}={'on' if on else 'off'} kpkeys_demo={action} kpkeys_demo_expect={expect}"
+    kunit = " kunit.enable=1 kunit.autorun=0" if action == "test" else ""
+    return (f"{SWITCH}={'on' if on else 'off'} kpkeys_demo={action} kpkeys_demo_expect={expect}"
+            + kunit)
 
 
 def _tables(found: list[Record]) -> None:

@@ -182,11 +182,13 @@ def _quilt(setting: Setting, where: Path) -> str:
     return f"{len(files)} patches"
 
 
-# What checkpatch says and we do not follow
-_ARGUED = {
-    "CAMELCASE": "names that the architecture gives, PIRx_ELx_PERM_PREP and the like",
-    "FILE_PATH_CHANGES": "MAINTAINERS names the new files by pattern",
-}
+# What checkpatch says and the series does not follow, and why
+_ARGUED = (
+    r"CAMELCASE",  # names that the architecture gives: PIRx_ELx_PERM_PREP and the like
+    r"FILE_PATH_CHANGES",  # MAINTAINERS names the new files by pattern
+    r"Reset-POR_EL1-on-exception.*LEADING_SPACE",  # the style of asm-offsets.c
+    r"asm-kpkeys\.h.*ARCH_INCLUDE_LINUX",  # the header of an architecture includes its own
+)
 
 
 def _checkpatch(setting: Setting, where: Path) -> str:
@@ -194,13 +196,15 @@ def _checkpatch(setting: Setting, where: Path) -> str:
     files = series.patches()
     log = where / "checkpatch.log"
     argv = ["perl", tree / "scripts/checkpatch.pl", "--strict", "--no-summary", "--terse",
-            "--show-types", f"--ignore={','.join(_ARGUED)}", f"--root={tree}", *files]
+            "--show-types", f"--root={tree}", *files]
     try:
         # Without a git directory it leaves out spdxcheck.py, which needs further modules.
         proc.run(argv, log, "checkpatch.pl", cwd=tree, env={"GIT_DIR": "none"})
     except Problem:
-        lines = re.findall(r"^\S+/(\S+\.patch:.*)$", log.read_text(errors="replace"), re.M)
-        raise AssertionError(f"{len(lines)} remarks, the first: {lines[0]}") from None
+        remarks = re.findall(r"^\S+/(\S+\.patch:.*)$", log.read_text(errors="replace"), re.M)
+        open_ = [line for line in remarks if not any(re.search(why, line) for why in _ARGUED)]
+        check(remarks and not open_, "; ".join(open_) or "it did not run")
+        return f"{len(files)} patches, {len(remarks)} remarks argued for"
     return f"{len(files)} patches"
 
 
