@@ -166,4 +166,5 @@ def find(known: inputs.Base, wanted: str | None) -> Emulator:
     reason = probe(path, poetest, "max,x-poe-lazy=on")
     if reason:
         raise Problem(f"the QEMU built here has no POE ({reason}): see {path.parent}")
-    return Emulator(path, _version(path), True)
+    count = len(list((PATCHES / "patches").glob("*.patch")))
+    return Emulator(path, f"{_version(path)} and {count} patches", True)
