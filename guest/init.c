@@ -249,6 +249,7 @@ static bool find_target(const char *target, const char **space, uint64_t *va)
 struct attack {
 	char cmd[128];
 	char answer[64];
+	bool leak;	/* with a raised level that the system call before left behind */
 };
 
 /* The child shares our memory, not our fate */
@@ -257,7 +258,8 @@ static int attacker(void *arg)
 	struct attack *a = arg;
 	int fd = open(DEVICE, O_RDWR);
 
-	if (fd < 0 || write(fd, a->cmd, strlen(a->cmd)) < 0)
+	if (fd < 0 || (a->leak && write(fd, "leak", 4) < 0) ||
+	    write(fd, a->cmd, strlen(a->cmd)) < 0)
 		_exit(2);
 	if (read(fd, a->answer, sizeof(a->answer) - 1) <= 0)
 		_exit(2);
@@ -291,7 +293,9 @@ static void attack(const char *target, const char *row, const char *kind, bool t
 	snprintf(prot, sizeof(prot), "%s", value_of(row, "prot"));
 	if (!find_target(target, &space, &va))
 		return;
-	snprintf(a.cmd, sizeof(a.cmd), "poke %s 0x%lx %s %s", space, (long)va, level, kind);
+	a.leak = !strcmp(kind, "leaked");
+	snprintf(a.cmd, sizeof(a.cmd), "poke %s 0x%lx %s %s", space, (long)va, level,
+		 a.leak ? "flip" : kind);
 
 	drain_log(NULL);
 	say("attack-begin id=%d target=%s level=%s kind=%s", id, target, level, kind);
@@ -370,6 +374,8 @@ static void attack_all(bool tap, struct tally *t)
 		if (tap)
 			attack(target_of[i], rows[i], "same", tap, t);
 		attack(target_of[i], rows[i], "flip", tap, t);
+		if (tap && !strcmp(target_of[i], "user"))
+			attack(target_of[i], rows[i], "leaked", tap, t);
 	}
 	say("summary attacks=%d refused=%d allowed=%d errors=%d unexpected=%d",
 	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
@@ -459,6 +465,7 @@ static int mode_test(void)
 	test_churn();
 	test_modules();
 	test_cpu_hotplug();
+	test_kunit();
 	scan("user", true);
 	scan("kernel", true);
 	scan("image", true);

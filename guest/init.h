@@ -26,4 +26,7 @@ int print_por(void);
 void test_churn(void);
 void test_cpu_hotplug(void);
 
+/* kunit.c: the kernel's own tests again, now that booting is over */
+void test_kunit(void);
+
 #endif

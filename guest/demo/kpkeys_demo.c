@@ -17,6 +17,8 @@
  *   scan user|kernel|image          all tables, counted by level and pkey
  *   poke user|kernel|image <va> <level> same|flip
  *                                   store to the entry at this level
+ *   leak                            return at a raised level, as if a helper had
+ *                                   forgotten to restore it
  *
  * The tables are seen and attacked through the linear map; with 'image', through
  * the kernel image's own mapping, which only the static tables have.
@@ -47,6 +49,9 @@
 #define DESC_POINDEX		GENMASK_ULL(62, 60)
 /* ignored by hardware in tables and leaves; PTE_SPECIAL to Linux, in a PTE */
 #define DESC_FLIP		BIT_ULL(56)
+
+/* in POR_EL1, which is read as POE_R for this pkey most of the time */
+#define POR_WRITE_PGTABLES	POR_ELx_PERM_PREP(1, POE_W)
 
 #define STRIDE			(PAGE_SHIFT - 3)
 #define LAST_LEVEL		3
@@ -326,6 +331,17 @@ struct session {
 	char answer[ANSWER_SIZE];
 };
 
+/* Not by the kernel's functions: the unprotected kernel may not have them */
+static void leak_level(void)
+{
+	u64 mmfr3 = read_sysreg_s(SYS_ID_AA64MMFR3_EL1);
+
+	if (!SYS_FIELD_GET(ID_AA64MMFR3_EL1, S1POE, mmfr3))
+		return;
+	write_sysreg_s(read_sysreg_s(SYS_POR_EL1) | POR_WRITE_PGTABLES, SYS_POR_EL1);
+	isb();
+}
+
 static int run_command(struct seq_buf *out, char *cmd)
 {
 	char *word[5] = {};
@@ -349,6 +365,11 @@ static int run_command(struct seq_buf *out, char *cmd)
 			       PAGE_SIZE);
 		show_linear_map(out);
 		seq_buf_puts(out, "\n");
+		return 0;
+	}
+	if (!strcmp(word[0], "leak") && n == 1) {
+		seq_buf_puts(out, "leaked\n");
+		leak_level();
 		return 0;
 	}
 	if (!strcmp(word[0], "addr") && n >= 2) {
