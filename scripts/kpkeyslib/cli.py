@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from . import cache, demo, inputs, kernel, needs, qemu, series, suite
-from .term import Problem, say
+from .term import Problem, clear, say
 
 EPILOG = """\
 Inputs are looked for in this order: what --linux and --qemu name, the archives in the
@@ -111,15 +111,15 @@ def main(argv: list[str]) -> int:
     try:
         return args.act(args)
     except Problem as err:
-        say()
+        clear()
         print(f"kpkeys: {err}", file=sys.stderr)
     except OSError as err:
-        say()
+        clear()
         full = err.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full; make room and run the command again" if full else "cannot go on"
         print(f"kpkeys: {what}: {err}", file=sys.stderr)
     except KeyboardInterrupt:
-        say()
+        clear()
         print("kpkeys: interrupted; the next run goes on from here", file=sys.stderr)
         return 130
     return 2

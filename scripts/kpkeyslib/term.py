@@ -17,12 +17,19 @@ class Problem(Exception):
 
 def say(text: str = "") -> None:
     """Print a line, on a line of its own even while a progress line is open."""
+    clear()
+    with _lock:
+        print(text, flush=True)
+
+
+def clear() -> None:
+    """End an open progress line."""
     global _open_line
     with _lock:
         if _open_line:
             sys.stdout.write("\r\033[K")
+            sys.stdout.flush()
             _open_line = False
-        print(text, flush=True)
 
 
 def _show(text: str) -> None:
