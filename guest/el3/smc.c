@@ -260,7 +260,7 @@ static s64 sdei_signal(struct pe *pe, u64 mpidr)
 /* The calls whose first argument is the number of an event */
 static s64 sdei_event(struct pe *pe, u32 function, const u64 *x)
 {
-	if (x[1] != 0)
+	if ((u32)x[1] != 0)
 		return SDEI_INVALID_PARAMETERS;
 
 	switch (function) {
