@@ -34,8 +34,8 @@ def busybox() -> Path:
         if deb is None:
             raise Problem("the shell needs Debian's busybox-static:arm64; apt has no Debian site")
         proc.run(["dpkg-deb", "-x", deb, partial / "deb"], partial / "log", "unpacking busybox")
-        (found,) = (path for path in (partial / "deb").rglob("busybox") if path.is_file())
-        found.rename(partial / "busybox")
+        found = [path for path in (partial / "deb").glob("**/bin/busybox") if path.is_file()]
+        found[0].rename(partial / "busybox")
         shutil.rmtree(partial / "deb")
         deb.unlink()
 
