@@ -15,10 +15,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from .term import Problem, say, size
+
+KEEP_DAYS = 30  # what no run used for so long goes when the next entry of its kind is made
 
 
 def root() -> Path:
@@ -77,6 +80,7 @@ def entry(kind: str, key: str, make: Callable[[Path], None], resume: bool = Fals
     """
     final = root() / kind / key
     if final.is_dir():
+        os.utime(final)
         return final
     with lock(f"{kind}/{key}"):
         if final.is_dir():
@@ -87,6 +91,10 @@ def entry(kind: str, key: str, make: Callable[[Path], None], resume: bool = Fals
         partial.mkdir(parents=True, exist_ok=True)
         make(partial)
         partial.rename(final)
+        os.utime(final)
+    for other in final.parent.iterdir():
+        if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
+            discard(other)
     return final
 
 

@@ -7,8 +7,10 @@ import contextlib
 import errno
 import io
 import json
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -36,6 +38,14 @@ class Cache(Scratch):
         (cache.root() / "kind/key.partial/old").touch()
         found = cache.entry("kind", "key", lambda p: (p / "new").touch())
         self.assertEqual([p.name for p in found.iterdir()], ["new"])
+
+    def test_what_was_not_used_for_long_goes(self) -> None:
+        for key, age in (("old", 40), ("young", 20)):
+            path = cache.entry("kind", key, lambda partial: None)
+            os.utime(path, (time.time() - age * 86400,) * 2)
+        cache.entry("kind", "new", lambda partial: None)
+        self.assertEqual(sorted(p.name for p in (cache.root() / "kind").iterdir()),
+                         ["new", "young"])
 
     def test_two_at_once_build_once(self) -> None:
         begun, go, made = threading.Event(), threading.Event(), []
