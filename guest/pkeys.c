@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -143,6 +144,22 @@ static void test_uaccess(int pkey, char *page)
 	close(zero);
 	close(pipe_fd[0]);
 	close(pipe_fd[1]);
+}
+
+/*
+ * Some accesses on our behalf are privileged ones, to which POR_EL1 would apply
+ * if user mappings were subject to it: the kernel's own pkeys know nothing of
+ * ours.
+ */
+static void test_futex(int pkey, char *page)
+{
+	uint32_t *word = (uint32_t *)(page + 256);
+
+	set_perm(pkey, RWX);
+	*word = 41;
+	result(syscall(SYS_futex, word, FUTEX_WAKE_OP_PRIVATE, 0, 0, word,
+		       FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0)) >= 0 && *word == 42,
+	       "pkeys: futex operation on memory with pkey %d", pkey);
 }
 
 static bool child_ok(pid_t pid)
@@ -305,6 +322,7 @@ void test_pkeys(void)
 	page = new_page(pkey);
 	test_access(pkey, page);
 	test_uaccess(pkey, page);
+	test_futex(pkey, page);
 	test_inheritance(pkey);
 	test_switch(pkey, page);
 	test_signal(pkey);
