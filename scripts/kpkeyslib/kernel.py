@@ -242,6 +242,8 @@ def build(known: inputs.Base, linux: str | None) -> Kernel:
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):
             head = series.commits(where.tree, where.commit or "", files)
+            # Left by a run that was killed; the lock says that no other one is at it.
+            (where.tree / ".git" / "index.lock").unlink(missing_ok=True)
             series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
             objects = cache.root() / "obj" / cache.digest([where.commit or "", gcc])
             _compile(where.tree, objects, FRAGMENTS, guest)
