@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from . import cache, proc
-from .term import Problem, say
+from .term import Problem, Progress, say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SUITES = ("experimental", "unstable", "testing", "stable")
@@ -106,8 +106,18 @@ def _versions(args: list[str], package: str, kind: str) -> list[str]:
     return re.findall(r"^Version: (\S+)", shown, re.M)
 
 
+def _percent(line: str) -> str | None:
+    """Progress from a line of apt's status: dlstatus:NUMBER:PERCENT:TEXT"""
+    parts = line.split(":")
+    return f"{float(parts[2]):.0f} %" if parts[0] == "dlstatus" and len(parts) > 3 else None
+
+
 def fetch(
-    package: str, wanted: re.Pattern[str], into: Path, kind: str = "deb", arch: str | None = None,
+    package: str,
+    wanted: re.Pattern[str],
+    into: Path,
+    kind: str = "deb",
+    arch: str | None = None,
     suites: tuple[str, ...] = SUITES,
 ) -> Path | None:
     """The .deb (or, kind deb-src, the upstream archive) of the first version that is wanted."""
@@ -121,16 +131,19 @@ def fetch(
             version = next((v for v in _versions(args, package, kind) if wanted.match(v)), None)
             if version is None:
                 continue
-            say(f"Fetching {package} {version} from Debian {suite}")
+            progress = Progress(f"Fetching {package} {version} from Debian {suite}")
             into.mkdir(parents=True, exist_ok=True)
             get = ["download"] if kind == "deb" else ["source", "--download-only", "--tar-only"]
             before = set(into.iterdir())
             proc.run(
-                ["apt-get", "-q", *args, *get, f"{package}={version}"],
+                ["apt-get", "-q", *args, "-o", "APT::Status-Fd=1", *get, f"{package}={version}"],
                 into / "log",
                 f"fetching {package} {version}",
                 cwd=into,
+                progress=progress,
+                state=_percent,
             )
+            progress.done()
             new = {p for p in into.iterdir() if p.suffix in (".deb", ".xz", ".gz")} - before
             if len(new) == 1:
                 return new.pop()
