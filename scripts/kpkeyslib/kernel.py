@@ -21,6 +21,8 @@ from .term import Problem, Progress, say
 CONFIGS = inputs.REPO / "configs"
 FRAGMENTS = [CONFIGS / "base.config", CONFIGS / ".kunitconfig"]
 MODULE = "kpkeys_demo.ko"
+# How the compiler refused a kpkeys level that is not a constant
+VARIABLE_LEVEL = Path("variable-level.log")
 
 
 class Source(NamedTuple):
@@ -211,14 +213,14 @@ def _compile(tree: Path, objects: Path, fragments: list[Path], module: Path | No
              "kernel build", env=_MAKE_ENV, progress=progress, state=state)
     if module:
         proc.run(["make", "-C", module, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
-                  "module"], log, "demo module", env=_MAKE_ENV)
+                  "module", VARIABLE_LEVEL.stem], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()
 
 
 def _collect(objects: Path, into: Path) -> None:
     """What is kept of a build."""
     for file in ("arch/arm64/boot/Image", "vmlinux", ".config", "System.map", "usr/gen_init_cpio",
-                 f"demo/{MODULE}"):
+                 f"demo/{MODULE}", f"demo/{VARIABLE_LEVEL}"):
         shutil.copy2(objects / file, into)
 
 
@@ -236,8 +238,8 @@ def build(known: inputs.Base, linux: str | None) -> Kernel:
             _collect(objects, built)
             return Kernel(built / "Image", built, where, 0, gcc)
     files = series.patches()
-    key = cache.digest([where.commit, *files, *FRAGMENTS, guest / "demo", guest / "Makefile", gcc,
-                        *make_args(), *_MAKE_ENV.values()])
+    key = cache.digest([where.commit, *files, *FRAGMENTS, guest / "demo", guest / "variable-level",
+                        guest / "Makefile", gcc, *make_args(), *_MAKE_ENV.values()])
 
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):

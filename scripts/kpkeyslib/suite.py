@@ -133,6 +133,13 @@ def _boot(mode: boot.Mode, on: bool = True) -> Test:
     return Test(f"boot: {mode.name}{'' if on else ', switched off'}", run)
 
 
+def _variable_level(setting: Setting, where: Path) -> str:
+    log = setting.kernel.directory / kernel.VARIABLE_LEVEL
+    errors = re.findall(r"error: (.*)", log.read_text())
+    check(any("level must be a constant" in text for text in errors), f"see {log}")
+    return errors[0]
+
+
 def _scratch() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="test-", dir=cache.root())
 
@@ -243,6 +250,7 @@ def tests() -> list[Test]:
         Test("series: git am", _git_am),
         Test("series: quilt, no fuzz", _quilt),
         Test("series: checkpatch --strict", _checkpatch),
+        Test("series: a kpkeys level in a variable does not compile", _variable_level),
         *(_kunit(mode) for mode in (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL,
                                     boot.NO_POE)),
         _kunit(boot.EAGER, on=False),
