@@ -124,5 +124,6 @@ def output(argv: Sequence[str | Path], what: str, **options) -> str:
         lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
         if NO_SPACE.search(done.stderr):
             raise Problem(f"{what}: the disk is full; make room and run the command again")
-        raise Problem(f"{what}: {lines[-1]}")
+        causes = [line for line in lines if line.startswith(("fatal:", "error:", "E:"))]
+        raise Problem(f"{what}: {(causes or lines)[-1]}")
     return done.stdout
