@@ -27,7 +27,7 @@ Record = dict[str, str]
 def records(console: str) -> list[Record]:
     """The guest's lines: the word under the key "", and its key=value pairs."""
     found = []
-    for text in re.findall(r"kpkeys-demo: (.*)", console):
+    for text in re.findall(r"kpkeys-demo: (\S.*)", console):
         word, *pairs = text.split()
         found.append({"": word, **dict(pair.split("=", 1) for pair in pairs if "=" in pair)})
     return found

@@ -149,6 +149,8 @@ CONSOLE = """\
 [    0.3] Unable to handle kernel write
 [    0.4] kpkeys-demo: attack-end id=1 target=user level=pte kind=flip result=refused exp
 [    0.4] kpkeys-demo: attack-end id=1 target=user level=pte kind=flip result=refused expected=1
+[    0.5] kpkeys-demo: 
+** replaying previous printk message **
 [    0.5] kpkeys-demo: ok 1 - write refused
 [    0.6] kpkeys-demo: 1..1
 [    0.7] kpkeys-demo: done status=0
