@@ -40,6 +40,7 @@ static void suite(const char *name)
 	test_dirty(false);
 	test_dirty(true);
 	test_no_tlbi();
+	test_revoke();
 	test_separate();
 	test_pan();
 	test_atomics();

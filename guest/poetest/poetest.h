@@ -151,6 +151,7 @@ void test_absent(void);
 void test_registers(void);
 void test_dirty(bool pie);
 void test_no_tlbi(void);
+void test_revoke(void);
 void test_separate(void);
 void test_pan(void);
 void test_atomics(void);

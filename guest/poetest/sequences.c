@@ -32,6 +32,43 @@ void test_no_tlbi(void)
 	test_end("%s: a page in the TLB follows POR without TLBI", regime);
 }
 
+/*
+ * One permission is revoked after it has been used, and nothing else changes:
+ * what a kernel does all the time, and where an emulator may get by without
+ * looking at its TLB.
+ */
+void test_revoke(void)
+{
+	static const struct { enum access priv, unpriv; u64 perm; } uses[] = {
+		{ P_READ, U_READ, PO_R }, { P_WRITE, U_WRITE, PO_W }, { P_EXEC, U_EXEC, PO_X },
+	};
+	u64 less;
+	u32 u;
+	int i;
+
+	test_begin();
+	for (i = 1; i < 8; i++) {
+		for (u = 0; u < 3; u++) {
+			less = deny(i, 7 & ~uses[u].perm);
+			set_por(POR_ALL, POR_ALL);
+			CHECK(allowed(uses[u].priv, page(i, 0)));
+			CHECK(allowed(uses[u].unpriv, page(i, 1)));
+			set_por(less, POR_ALL);
+			CHECK(!allowed(uses[u].priv, page(i, 0)));
+			CHECK(allowed(uses[u].unpriv, page(i, 1)));
+			set_por(POR_ALL, less);
+			CHECK(allowed(uses[u].priv, page(i, 0)));
+			CHECK(!allowed(uses[u].unpriv, page(i, 1)));
+		}
+		set_por(deny(i, PO_RW), deny(i, PO_RW));
+		CHECK(allowed(P_WRITE, page(i, 0)) && allowed(U_WRITE, page(i, 1)));
+		set_por(deny(i, PO_R), deny(i, PO_R));
+		CHECK(!allowed(P_WRITE, page(i, 0)) && !allowed(U_WRITE, page(i, 1)));
+	}
+	reset();
+	test_end("%s: one permission revoked after its use", regime);
+}
+
 void test_separate(void)
 {
 	int i, j;
