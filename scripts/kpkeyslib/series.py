@@ -120,6 +120,16 @@ def commits(repo: Path, base: str, files: list[Path]) -> str:
     return head
 
 
+def _show_new_files(tree: Path) -> None:
+    """Debian's source ignores whatever it does not have; keep that from hiding new files."""
+    path = tree / ".gitignore"
+    text = path.read_text() if path.exists() else ""
+    kept = re.sub(r"^/\*\n", "", text, flags=re.M)
+    if kept != text:
+        git(tree, "update-index", "--skip-worktree", ".gitignore")
+        path.write_text(kept)
+
+
 def make_tree(repo: Path, base: str, head: str, where: Path) -> None:
     """A git work tree of its own: base, tagged, and the series on a branch."""
     if where.exists() and (not where.is_dir() or any(where.iterdir())):
@@ -136,6 +146,7 @@ def make_tree(repo: Path, base: str, head: str, where: Path) -> None:
         git(partial, "symbolic-ref", "HEAD", "refs/heads/kpkeys")
         git(partial, "tag", BASE_TAG, base)
         git(partial, "reset", "--quiet", "--hard", what="checking out")
+        _show_new_files(partial)
         if where.exists():
             where.rmdir()
         partial.rename(where)

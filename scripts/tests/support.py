@@ -41,6 +41,9 @@ def mini_kernel(where: Path) -> str:
     (where / "arch/arm64/Kconfig").write_text("config ARM64\n")
     (where / "mm/memory.c").write_text("".join(f"int line{n};\n" for n in range(40)))
     series.git(where, "init", "--quiet", "--initial-branch=base")
+    # As in Debian's source: everything that is not in the base is ignored
+    (where / ".gitignore").write_text("*.o\n/*\n!/debian/\n")
+    series.git(where, "add", "--force", "--all")
     return commit(where, "base")
 
 

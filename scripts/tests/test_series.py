@@ -53,6 +53,15 @@ class Series(Scratch):
         series.refresh(again, self.repo)
         self.assertEqual(self.files(), before)
 
+    def test_a_new_file_is_seen_though_the_base_ignores_it(self) -> None:
+        (self.tree / "mm/new.c").write_text("int added;\n")
+        (self.tree / "mm/new.o").write_text("built\n")
+        self.assertEqual(series.git(self.tree, "status", "--porcelain").split(),
+                         ["??", "mm/new.c"])
+        commit(self.tree, "mm: a new file")
+        series.refresh(self.tree, self.repo)
+        self.assertIn("0003-mm-a-new-file.patch", self.files())
+
     def test_commits_repeat(self) -> None:
         patches = series.patches(self.repo / "series")
         first = series.commits(self.base_tree, self.base, patches)
