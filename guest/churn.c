@@ -322,6 +322,14 @@ static bool merge(void)
 static const int hugetlb_shift[] = { 16, 21, 25 };
 static bool have_hugetlb[3];
 
+/* Rare failures must say what they are about */
+static bool hugetlb_step(bool good, size_t size, const char *what)
+{
+	if (!good)
+		say("# churn: hugetlb, %lu kB: %s (errno %d)", (long)(size / 1024), what, errno);
+	return good;
+}
+
 static bool hugetlb(void)
 {
 	bool ok = true;
@@ -340,18 +348,20 @@ static bool hugetlb(void)
 		if (p) {
 			fill(p, size, 9);
 			mprotect(p, size, PROT_READ);
-			ok &= check(p, size, 9);
+			ok &= hugetlb_step(check(p, size, 9), size, "shared memory");
 			munmap(p, size);
 		}
 		if (private) {
 			fill(private, size, 10);
 			pid = fork();
 			if (!pid)
-				_exit(!check(private, size, 10));
-			ok &= reap(pid) && check(private, size, 10);
+				_exit(!hugetlb_step(check(private, size, 10), size, "child's memory"));
+			ok &= hugetlb_step(pid > 0, size, "fork");
+			ok &= hugetlb_step(reap(pid), size, "child");
+			ok &= hugetlb_step(check(private, size, 10), size, "memory after fork");
 			/* write-protected by the fork */
 			fill(private, size, 11);
-			ok &= check(private, size, 11);
+			ok &= hugetlb_step(check(private, size, 11), size, "memory after a write");
 			munmap(private, size);
 		}
 	}
