@@ -50,7 +50,7 @@ class Inputs(Scratch):
         mini_kernel(tree)
         path = self.mirror / name
         with tarfile.open(path, "w:xz") as out:
-            out.add(tree, top, filter=lambda info: None if ".git" in info.name else info)
+            out.add(tree, top, filter=lambda info: None if info.name.endswith("/.git") else info)
         return path
 
     def known(self, url: str = "") -> inputs.Base:
