@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import cache, proc
@@ -73,17 +75,20 @@ def touched(files: list[Path]) -> list[str]:
     return sorted(names)
 
 
-def sparse_tree(repo: Path, commit: str, files: list[Path], where: Path) -> None:
-    """A work tree of the commit that holds just the files which the patches touch."""
-    git(repo, "worktree", "add", "--no-checkout", "--detach", where, commit)
-    git(where, "sparse-checkout", "set", "--no-cone", "--stdin",
-        input="".join(f"/{name}\n" for name in touched(files)) or "/README\n")
-    git(where, "checkout", "--quiet")
-
-
-def drop_worktree(repo: Path, where: Path) -> None:
-    shutil.rmtree(where, ignore_errors=True)
-    git(repo, "worktree", "prune")
+@contextmanager
+def sparse_tree(repo: Path, commit: str, files: list[Path]) -> Iterator[Path]:
+    """A passing work tree of the commit that holds just the files which the patches touch."""
+    scratch = Path(tempfile.mkdtemp(prefix="am-", dir=cache.root()))
+    tree = scratch / "tree"
+    try:
+        git(repo, "worktree", "add", "--no-checkout", "--detach", tree, commit)
+        git(tree, "sparse-checkout", "set", "--no-cone", "--stdin",
+            input="".join(f"/{name}\n" for name in touched(files)) or "/README\n")
+        git(tree, "checkout", "--quiet")
+        yield tree
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        git(repo, "worktree", "prune")
 
 
 def am(where: Path, files: list[Path]) -> None:
@@ -107,15 +112,10 @@ def commits(repo: Path, base: str, files: list[Path]) -> str:
     if found:
         return found
     progress = Progress(f"Applying {len(files)} patches")
-    where = Path(tempfile.mkdtemp(prefix="am-", dir=cache.root()))
-    try:
-        sparse_tree(repo, base, files, where / "tree")
-        am(where / "tree", files)
-        head = git(where / "tree", "rev-parse", "HEAD").strip()
+    with sparse_tree(repo, base, files) as tree:
+        am(tree, files)
+        head = git(tree, "rev-parse", "HEAD").strip()
         git(repo, "update-ref", ref, head)
-    finally:
-        shutil.rmtree(where, ignore_errors=True)
-        git(repo, "worktree", "prune")
     progress.done()
     return head
 

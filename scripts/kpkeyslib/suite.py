@@ -6,14 +6,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, cache, demo, guest, inputs, kernel, kunit, needs, proc, qemu, series
+from . import boot, demo, guest, inputs, kernel, kunit, needs, proc, qemu, series
 from .term import Problem, say
 
 LOGS = inputs.REPO / "build" / "logs"
@@ -140,10 +139,6 @@ def _variable_level(setting: Setting, where: Path) -> str:
     return errors[0]
 
 
-def _scratch() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="test-", dir=cache.root())
-
-
 def _base(setting: Setting) -> tuple[Path, str]:
     source = setting.kernel.source
     if source.commit is None:
@@ -154,35 +149,25 @@ def _base(setting: Setting) -> tuple[Path, str]:
 def _git_am(setting: Setting, where: Path) -> str:
     repo, commit = _base(setting)
     files = series.patches()
-    with _scratch() as scratch:
-        tree = Path(scratch) / "tree"
-        series.sparse_tree(repo, commit, files, tree)
-        try:
-            # As the README says, cover letter and all
-            everything = sorted(series.PATCHES.glob("*.patch"))
-            series.git(tree, "am", "--quiet", "--empty=drop", *everything, what="git am")
-            count = series.git(tree, "rev-list", "--count", f"{commit}..HEAD").strip()
-            check(int(count) == len(files), f"{count} commits, series has {len(files)} patches")
-            head = series.commits(repo, commit, files)
-            check(not series.git(tree, "diff", "--stat", head), "not the tree of the build")
-        finally:
-            series.drop_worktree(repo, tree)
+    with series.sparse_tree(repo, commit, files) as tree:
+        # As the README says, cover letter and all
+        everything = sorted(series.PATCHES.glob("*.patch"))
+        series.git(tree, "am", "--quiet", "--empty=drop", *everything, what="git am")
+        count = series.git(tree, "rev-list", "--count", f"{commit}..HEAD").strip()
+        check(int(count) == len(files), f"{count} commits, series has {len(files)} patches")
+        head = series.commits(repo, commit, files)
+        check(not series.git(tree, "diff", "--stat", head), "not the tree of the build")
     return f"{len(files)} patches"
 
 
 def _quilt(setting: Setting, where: Path) -> str:
     repo, commit = _base(setting)
     files = series.patches()
-    with _scratch() as scratch:
-        tree = Path(scratch) / "tree"
-        series.sparse_tree(repo, commit, files, tree)
+    env = {"QUILT_PATCHES": str(series.PATCHES), "QUILT_SERIES": str(series.SERIES)}
+    with series.sparse_tree(repo, commit, files) as tree:
         (tree / ".git").unlink()
-        env = {"QUILT_PATCHES": str(series.PATCHES), "QUILT_SERIES": str(series.SERIES)}
-        try:
-            proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], where / "quilt.log",
-                     "quilt push", cwd=tree, env=env)
-        finally:
-            series.drop_worktree(repo, tree)
+        proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], where / "quilt.log",
+                 "quilt push", cwd=tree, env=env)
     log = (where / "quilt.log").read_text(errors="replace")
     moved = re.search(r"^Hunk .*(with fuzz|\(offset).*$", log, re.M)
     check(not moved, f"not an exact fit: {moved and moved.group()}")
