@@ -462,36 +462,3 @@ void boot(struct regs *regs)
 	cpu_on(0, kernel, DTB);
 	cpu_start(regs);
 }
-
-/* the compiler calls these */
-void *memcpy(void *to, const void *from, u64 n);
-void *memset(void *to, int c, u64 n);
-u64 strlen(const char *s);
-
-void *memcpy(void *to, const void *from, u64 n)
-{
-	char *t = to;
-	const char *f = from;
-
-	while (n--)
-		*t++ = *f++;
-	return to;
-}
-
-void *memset(void *to, int c, u64 n)
-{
-	char *t = to;
-
-	while (n--)
-		*t++ = c;
-	return to;
-}
-
-u64 strlen(const char *s)
-{
-	const char *p = s;
-
-	while (*p)
-		p++;
-	return p - s;
-}

@@ -158,26 +158,3 @@ int test_summary(void)
 	      nr_tests - nr_failed - nr_skipped, nr_failed, nr_skipped);
 	return nr_failed != 0;
 }
-
-/* the compiler calls these */
-void *memcpy(void *to, const void *from, u64 n);
-void *memset(void *to, int c, u64 n);
-
-void *memcpy(void *to, const void *from, u64 n)
-{
-	char *t = to;
-	const char *f = from;
-
-	while (n--)
-		*t++ = *f++;
-	return to;
-}
-
-void *memset(void *to, int c, u64 n)
-{
-	char *t = to;
-
-	while (n--)
-		*t++ = c;
-	return to;
-}
