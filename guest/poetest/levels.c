@@ -53,13 +53,17 @@ void test_el1_names(void)
 	test_end("%s: POR_EL2 and POR_EL12 are UNDEFINED at EL1", regime);
 }
 
-/* Does @op go to EL2 with this ISS? */
-#define to_el2(op, iss) ({					\
-	hyp_traps = 0;						\
+/* Does @op go to this level once and with this ISS? */
+#define trapped(level, op, iss) ({				\
+	level##_traps = 0;					\
 	op;							\
-	hyp_traps == 1 && ESR_EC(hyp_esr) == EC_SYSREG &&	\
-	(hyp_esr & ISS_SYSREG_MASK) == (u64)(iss); })
-#define not_to_el2(op) ({ hyp_traps = 0; op; hyp_traps == 0; })
+	level##_traps == 1 &&					\
+	ESR_EC(level##_esr) == EC_SYSREG &&			\
+	(level##_esr & ISS_SYSREG_MASK) == (u64)(iss); })
+#define not_trapped(level, op) ({ level##_traps = 0; op; level##_traps == 0; })
+
+#define to_el2(op, iss) trapped(hyp, op, iss)
+#define not_to_el2(op) not_trapped(hyp, op)
 
 void test_el2_traps(void)
 {
@@ -207,12 +211,8 @@ void drop_to_el1(void)
 
 /* ---- EL3 ---- */
 
-#define to_el3(op, iss) ({					\
-	el3_traps = 0;						\
-	op;							\
-	el3_traps == 1 && ESR_EC(el3_esr) == EC_SYSREG &&	\
-	(el3_esr & ISS_SYSREG_MASK) == (u64)(iss); })
-#define not_to_el3(op) ({ el3_traps = 0; op; el3_traps == 0; })
+#define to_el3(op, iss) trapped(el3, op, iss)
+#define not_to_el3(op) not_trapped(el3, op)
 
 static void set_scr(u64 scr)
 {
