@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
 
-from . import proc
+from . import inputs, proc
+
+LOGS = inputs.REPO / "build" / "logs"
+_COMPLAINT = re.compile(
+    r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|Unable to handle|soft lockup")
 
 
 class Mode(NamedTuple):
@@ -94,3 +99,8 @@ def run(argv: Sequence[str], log: Path, limit: float = 400) -> Result:
             proc.end(child)
     text = log.read_text(errors="replace").replace("\r\n", "\n")
     return Result(text, child.returncode, expired, time.monotonic() - start)
+
+
+def complaints(console: str) -> list[str]:
+    """Lines of the console in which the kernel complains."""
+    return [line for line in console.splitlines() if _COMPLAINT.search(line)]

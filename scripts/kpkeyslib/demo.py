@@ -12,7 +12,6 @@ from . import boot, guest, inputs, kernel, proc, qemu
 from .term import Progress, say
 
 SWITCH = "kpkeys_hardened_pgtables"
-LOGS = inputs.REPO / "build" / "logs"
 TARGETS = {
     "user": "a process",
     "vmalloc": "the kernel's vmalloc area",
@@ -116,7 +115,7 @@ def _boots(built: kernel.Kernel, emulator: qemu.Emulator) -> dict[bool, boot.Res
 
     def one(on: bool) -> boot.Result:
         argv = boot.command(emulator.binary, boot.EAGER, built.image, initrd, append("run", on))
-        return boot.run(argv, LOGS / f"run-{'on' if on else 'off'}.log")
+        return boot.run(argv, boot.LOGS / f"run-{'on' if on else 'off'}.log")
 
     calls = [lambda: one(False), lambda: one(True)]
     results = {bool(index): result for index, result in proc.parallel(2, calls)}
@@ -155,7 +154,7 @@ def run(known: inputs.Base, linux: str | None, binary: str | None, shell: bool) 
     failed = False
     for key, name in ((True, "protected"), (False, "unprotected")):
         wrong = verdict(results[key])
-        log = LOGS / f"run-{'on' if key else 'off'}.log"
+        log = boot.LOGS / f"run-{'on' if key else 'off'}.log"
         counts = _select(on if key else off, "summary")
         if wrong:
             failed = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,6 @@ NEED_POE = SUITES[:3]
 NEED_FIRMWARE = ("sdei_event_at_raised_level",)
 NEED_SMALL_VA = ("kernel_root_entry",)
 _TIMEOUT = 300
-_ALARM = re.compile(r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|soft lockup")
 
 
 class Outcome(NamedTuple):
@@ -114,5 +112,4 @@ def run(
 
 def alarms(where: Path) -> list[str]:
     """Lines of the console in which the kernel complains."""
-    console = (where / "test.log").read_text(errors="replace")
-    return [line for line in console.splitlines() if _ALARM.search(line)]
+    return boot.complaints((where / "test.log").read_text(errors="replace"))

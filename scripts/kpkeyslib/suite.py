@@ -15,8 +15,6 @@ from typing import NamedTuple
 from . import boot, demo, guest, inputs, kernel, kunit, needs, proc, qemu, series
 from .term import Problem, say
 
-LOGS = inputs.REPO / "build" / "logs"
-
 
 class Skip(Exception):
     """A test that cannot run here; says why."""
@@ -100,10 +98,6 @@ def _kunit(mode: boot.Mode, on: bool = True) -> Test:
     return Test(f"kunit: {mode.name}{'' if on else ', switched off'}", run)
 
 
-_COMPLAINT = re.compile(
-    r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|Unable to handle|soft lockup")
-
-
 def _boot(mode: boot.Mode, on: bool = True) -> Test:
     def run(setting: Setting, where: Path) -> str:
         _needs_lazy(setting, mode)
@@ -125,7 +119,7 @@ def _boot(mode: boot.Mode, on: bool = True) -> Test:
         check(int(total[wanted]) > 0, f"no write was {wanted}: {total}")
         rest = re.sub(r"kpkeys-demo: attack-begin.*?kpkeys-demo: attack-end", "", result.console,
                       flags=re.S)
-        complaints = [line for line in rest.splitlines() if _COMPLAINT.search(line)]
+        complaints = boot.complaints(rest)
         check(not complaints, f"the kernel complains: {complaints[:1]}")
         return f"{remark}, {total[wanted]} of {total['attacks']} writes {wanted}"
 
@@ -247,7 +241,7 @@ def tests() -> list[Test]:
 
 def _one(test: Test, setting: Setting | None) -> str:
     """Run a test and print its line; 'passed', 'failed' or 'skipped'."""
-    where = LOGS / re.sub(r"\W+", "-", test.name)
+    where = boot.LOGS / re.sub(r"\W+", "-", test.name)
     shutil.rmtree(where, ignore_errors=True)
     where.mkdir(parents=True)
     start = time.monotonic()
