@@ -19,7 +19,7 @@ from . import cache, inputs, needs, proc, series
 from .term import Problem, Progress, say
 
 CONFIGS = inputs.REPO / "configs"
-FRAGMENTS = [CONFIGS / "base.config", CONFIGS / ".kunitconfig"]
+FRAGMENTS = ("base.config", ".kunitconfig")
 MODULE = "kpkeys_demo.ko"
 # How the compiler refused a kpkeys level that is not a constant
 VARIABLE_LEVEL = Path("variable-level.log")
@@ -181,23 +181,29 @@ def compiler() -> str:
     return text.splitlines()[0]
 
 
-def _configure(tree: Path, objects: Path, fragments: list[Path], log: Path) -> None:
+def fragments(variant: str) -> list[Path]:
+    """The configuration fragments of a variant, named by the further ones: '16k debug'."""
+    return [CONFIGS / name
+            for name in (*FRAGMENTS, *(f"{axis}.config" for axis in variant.split()))]
+
+
+def _configure(tree: Path, objects: Path, variant: str, log: Path) -> None:
     """Merge the fragments; a wanted option that did not make it is an error."""
     log.unlink(missing_ok=True)
     env = dict(item.split("=", 1) for item in make_args())
-    proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *fragments], log,
+    proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *fragments(variant)], log,
              "merge_config.sh", cwd=tree, env={**env, **_MAKE_ENV})
     wrong = re.findall(r"Value requested for (CONFIG_\w+) not in", log.read_text())
     if wrong:
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 
 
-def _compile(tree: Path, objects: Path, fragments: list[Path], module: Path | None) -> None:
+def _compile(tree: Path, objects: Path, variant: str, module: Path | None) -> None:
     objects.mkdir(parents=True, exist_ok=True)
     cache.need_space(1.5e9)
     log = objects / "kpkeys-build.log"
-    progress = Progress("Building the kernel")
-    _configure(tree, objects, fragments, objects / "kpkeys-config.log")
+    progress = Progress(f"Building the kernel{variant and ': ' + variant}")
+    _configure(tree, objects, variant, objects / "kpkeys-config.log")
     count = 0
 
     def state(line: str) -> str | None:
@@ -224,22 +230,24 @@ def _collect(objects: Path, into: Path) -> None:
         shutil.copy2(objects / file, into)
 
 
-def build(known: inputs.Base, linux: str | None) -> Kernel:
-    """A kernel with the series, the configs and the demo module."""
+def build(known: inputs.Base, linux: str | None, variant: str = "") -> Kernel:
+    """A kernel with the series, the configs of the variant and the demo module."""
     guest = inputs.REPO / "guest"
     where = source(known, linux)
     gcc = compiler()
     if where.commit is None:
-        objects = cache.root() / "obj" / ("dev-" + cache.digest([str(where.tree)]))
+        key = cache.digest([str(where.tree), *variant.split()])
+        objects = cache.root() / "obj" / f"dev-{key}"
         with cache.lock(f"obj/{objects.name}"):
-            _compile(where.tree, objects, FRAGMENTS, guest)
+            _compile(where.tree, objects, variant, guest)
             built = objects / "built"
             built.mkdir(exist_ok=True)
             _collect(objects, built)
             return Kernel(built / "Image", built, where, 0, gcc)
     files = series.patches()
-    key = cache.digest([where.commit, *files, *FRAGMENTS, guest / "demo", guest / "variable-level",
-                        guest / "Makefile", gcc, *make_args(), *_MAKE_ENV.values()])
+    key = cache.digest([where.commit, *files, *fragments(variant), guest / "demo",
+                        guest / "variable-level", guest / "Makefile", gcc, *make_args(),
+                        *_MAKE_ENV.values()])
 
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):
@@ -247,8 +255,9 @@ def build(known: inputs.Base, linux: str | None) -> Kernel:
             # Left by a run that was killed; the lock says that no other one is at it.
             (where.tree / ".git" / "index.lock").unlink(missing_ok=True)
             series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
-            objects = cache.root() / "obj" / cache.digest([where.commit or "", gcc])
-            _compile(where.tree, objects, FRAGMENTS, guest)
+            objects = cache.root() / "obj" / cache.digest([where.commit or "", gcc,
+                                                           *variant.split()])
+            _compile(where.tree, objects, variant, guest)
             _collect(objects, partial)
 
     directory = cache.entry("kernel", key, make)
