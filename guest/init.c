@@ -27,6 +27,7 @@
 
 #define DEVICE		"/dev/kpkeys_demo"
 #define MODULE		"/kpkeys_demo.ko"
+#define KPKEYS_DEBUGFS	"/sys/kernel/debug/kpkeys/"
 #define HWCAP2_POE_BIT	(1UL << 63)
 
 static int nr_tests, nr_failed;
@@ -34,6 +35,7 @@ static int kmsg_out = -1, kmsg_in = -1;
 
 enum expect { EXPECT_NOTHING, EXPECT_PROTECTED, EXPECT_OPEN };
 static enum expect expect;
+static uint64_t spare;		/* where there is memory that the kernel does not have yet */
 
 /* ---- output ---- */
 
@@ -148,8 +150,7 @@ static const char *value_of(const char *line, const char *key)
 	return out;
 }
 
-/* One command to the module; false with errno set if it was refused */
-static bool ask(char *answer, int size, const char *fmt, ...)
+bool ask(char *answer, int size, const char *fmt, ...)
 {
 	char cmd[128];
 	va_list ap;
@@ -178,7 +179,8 @@ struct report {			/* of one refused write */
 
 static const char * const complaints[] = {
 	"WARNING: ", "BUG: ", "BUG in ", "Oops", "Internal error", "Unable to handle kernel",
-	"Call trace:", "rcu: INFO:", "INFO: task ", "Bad page", "bad: scheduling",
+	"Call trace:", "rcu: INFO:", "INFO: task ", "INFO: trying to register", "Bad page",
+	"page dumped because", "bad: scheduling", "pagealloc: ",
 };
 
 /* Read what is new; @report: we just made the kernel complain */
@@ -381,8 +383,7 @@ static void attack_all(bool tap, struct tally *t)
 	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
 }
 
-/* All tables by pkey. With the default pkey and write permission: unprotected */
-static void scan(const char *space, bool tap)
+void scan(const char *space, bool tap)
 {
 	char answer[4096], *line, *save = NULL;
 	bool protected = true, open = true;
@@ -431,6 +432,57 @@ static void test_modules(void)
 		say("# turn %d: %s", i, strerror(errno));
 }
 
+/* ---- what the kernel itself says ---- */
+
+/* The last line counts: tables N, pages with the pkey N, wrong N. Before it: what is wrong */
+void check_pgtables(const char *when)
+{
+	FILE *file = fopen(KPKEYS_DEBUGFS "check_pgtables", "r");
+	char line[256], last[256] = "";
+	const char *wrong;
+	int shown = 0;
+
+	if (!file) {
+		skip("the kernel has no check_pgtables", "page tables %s", when);
+		return;
+	}
+	while (fgets(line, sizeof(line), file)) {
+		if (*last && shown++ < 5)
+			say("# %s", last);
+		snprintf(last, sizeof(last), "%.*s", (int)strcspn(line, "\n"), line);
+	}
+	fclose(file);
+	wrong = strstr(last, "wrong ");
+	result(wrong && !atoi(wrong + 6), "page tables %s: %s", when, *last ? last : "no answer");
+}
+
+static void show_statistics(void)
+{
+	FILE *file = fopen(KPKEYS_DEBUGFS "pgtables", "r");
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		say("# pgtables: %.*s", (int)strcspn(line, "\n"), line);
+	if (file)
+		fclose(file);
+}
+
+/* Lockdep turns itself off at its first complaint, and at anybody else's */
+static void test_lockdep(void)
+{
+	FILE *file = fopen("/proc/lockdep_stats", "r");
+	bool on = false;
+	char line[128];
+	int value;
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		on |= sscanf(line, " debug_locks: %d", &value) == 1 && value;
+	fclose(file);
+	result(on, "lockdep is still on");
+}
+
 /* ---- modes ---- */
 
 static void show_system(void)
@@ -465,7 +517,12 @@ static int mode_test(void)
 	test_churn();
 	test_modules();
 	test_cpu_hotplug();
+	if (spare)
+		test_memory_hotplug(spare);
 	test_kunit();
+	check_pgtables("at the end");
+	show_statistics();
+	test_lockdep();
 	scan("user", true);
 	scan("kernel", true);
 	scan("image", true);
@@ -580,6 +637,8 @@ static void parse_cmdline(char *mode, int size)
 	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
 		if (!strncmp(word, "kpkeys_demo=", 12))
 			snprintf(mode, size, "%s", word + 12);
+		else if (!strncmp(word, "kpkeys_demo_spare=", 18))
+			spare = strtoull(word + 18, NULL, 0);
 		else if (!strcmp(word, "kpkeys_demo_expect=protected"))
 			expect = EXPECT_PROTECTED;
 		else if (!strcmp(word, "kpkeys_demo_expect=open"))

@@ -12,6 +12,9 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool result(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* One command to the module; false with errno set if it was refused */
+bool ask(char *answer, int size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 bool write_file(const char *path, const char *text);
 /* false if the file cannot be read; the text is cut at the first newline */
 bool read_line(const char *path, char *line, int size);
@@ -25,6 +28,14 @@ int print_por(void);
 /* churn.c: keeps the kernel's page-table code busy, checks memory contents */
 void test_churn(void);
 void test_cpu_hotplug(void);
+
+/* memory.c: memory that comes and goes, @spare is where there is some */
+void test_memory_hotplug(uint64_t spare);
+
+/* init.c: the kernel's own check of all page tables, if it has one */
+void check_pgtables(const char *when);
+/* and ours: all tables by pkey. With the default pkey and write permission: unprotected */
+void scan(const char *space, bool tap);
 
 /* kunit.c: the kernel's own tests again, now that booting is over */
 void test_kunit(void);

@@ -19,6 +19,9 @@
  *                                   store to the entry at this level
  *   leak                            return at a raised level, as if a helper had
  *                                   forgotten to restore it
+ *   memory <start> <size> add|remove
+ *                                   plug memory in (it is not online then), or take
+ *                                   it offline and pull it out
  *
  * The tables are seen and attacked through the linear map; with 'image', through
  * the kernel image's own mapping, which only the static tables have.
@@ -27,6 +30,7 @@
 #include <linux/bitfield.h>
 #include <linux/bits.h>
 #include <linux/fs.h>
+#include <linux/memory_hotplug.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -355,6 +359,18 @@ static int run_command(struct seq_buf *out, char *cmd)
 			n++;
 	if (!n)
 		return -EINVAL;
+
+	if (!strcmp(word[0], "memory") && n == 4) {
+		u64 start, size;
+		int ret;
+
+		if (kstrtou64(word[1], 0, &start) || kstrtou64(word[2], 0, &size))
+			return -EINVAL;
+		ret = strcmp(word[3], "add") ? offline_and_remove_memory(start, size) :
+					       add_memory(0, start, size, MHP_NONE);
+		seq_buf_puts(out, "done\n");
+		return ret;
+	}
 	if (n >= 3 && kstrtou64(word[2], 0, &va))
 		return -EINVAL;
 
