@@ -14,7 +14,8 @@ from . import inputs, proc
 
 LOGS = inputs.REPO / "build" / "logs"
 _COMPLAINT = re.compile(
-    r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|Unable to handle|soft lockup")
+    r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|Unable to handle|soft lockup"
+    r"|INFO: trying to register|Bad page|page dumped because|pagealloc: ")
 
 
 class Mode(NamedTuple):
@@ -28,6 +29,9 @@ class Mode(NamedTuple):
     firmware: bool = False
     small_va: bool = False
     nvhe: bool = False
+    cpus: int = 2
+    memory: int = 1  # GB
+    spare: bool = False
     args: tuple[str, ...] = ()
 
 
@@ -56,6 +60,19 @@ WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)
 SPECIAL = (LESSER, NVHE, BLOCKS)
 
 
+def with_cpus(mode: Mode, cpus: int) -> Mode:
+    return mode._replace(name=f"{mode.name}, {cpus} CPU{'s' * (cpus > 1)}", cpus=cpus)
+
+
+def with_kpti(mode: Mode) -> Mode:
+    return mode._replace(name=f"{mode.name}, KPTI", args=(*mode.args, "kpti=on"))
+
+
+def with_spare_memory(mode: Mode) -> Mode:
+    """A machine with memory that the kernel does not have at boot, for the guest to plug in."""
+    return mode._replace(name=f"{mode.name}, memory hotplug", spare=True)
+
+
 class Result(NamedTuple):
     """What a boot left: the console, the exit status, and whether time ran out."""
 
@@ -69,11 +86,18 @@ def command(
     qemu: Path, mode: Mode, image: Path, initrd: Path, append: str, serial: str = "stdio"
 ) -> list[str]:
     """The full QEMU command line of a Linux boot."""
+    machine, memory, args = mode.machine, ["-m", f"{mode.memory}G"], mode.args
+    if mode.spare:
+        # So far away that the memory map, too, needs further tables for it. That is more memory
+        # than this host needs to have: little of it is ever touched.
+        machine += ",memory-backend=ram"
+        memory = ["-m", "68G", "-object", "memory-backend-ram,id=ram,size=68G,reserve=off"]
+        args = (*args, f"mem={mode.memory}G", f"kpkeys_demo_spare={66 << 30:#x}")
     return [
-        str(qemu), "-M", mode.machine, "-cpu", mode.cpu, "-accel", "tcg", "-smp", "2", "-m", "1G",
-        "-nodefaults", "-display", "none", "-serial", serial, "-no-reboot",
+        str(qemu), "-M", machine, "-cpu", mode.cpu, "-accel", "tcg", "-smp", str(mode.cpus),
+        *memory, "-nodefaults", "-display", "none", "-serial", serial, "-no-reboot",
         "-kernel", str(image), "-initrd", str(initrd),
-        "-append", " ".join(["console=ttyAMA0 earlycon panic=-1", *mode.args, append]).strip(),
+        "-append", " ".join(["console=ttyAMA0 earlycon panic=-1", *args, append]).strip(),
     ]
 
 

@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("test", "run all tests; ends with the line 'N passed, N failed'", _test)
     linux(sub)
     emulator(sub)
+    sub.add_argument("--full", action="store_true",
+                     help="all of the matrix of kernels and machines, not only a quick part")
     sub.add_argument("--list", action="store_true", help="only list the tests")
     sub.add_argument("filter", nargs="*", metavar="TEXT", help="only tests whose name contains it")
     sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
@@ -76,7 +78,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    return suite.run(args.linux, args.qemu, args.filter, args.list)
+    return suite.run(args.linux, args.qemu, args.filter, args.list, args.full)
 
 
 def _tree(args: argparse.Namespace) -> int:

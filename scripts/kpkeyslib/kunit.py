@@ -70,7 +70,7 @@ def wrong(found: dict[str, Outcome], mode: boot.Mode) -> str:
 def _config(where: Path, built: kernel.Kernel, mode: boot.Mode) -> Path:
     """kunit.py's description of the machine: our kernel, machine and CPU."""
     path = where / "machine.py"
-    machine = ["-machine", mode.machine, "-cpu", mode.cpu, "-smp", "2"]
+    machine = ["-machine", mode.machine, "-cpu", mode.cpu, "-smp", str(mode.cpus)]
     if mode.firmware:
         machine += ["-bios", str(guest.programs() / "el3.bin")]
     path.write_text(

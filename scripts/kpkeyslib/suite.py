@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -32,6 +33,8 @@ class Test(NamedTuple):
 
     name: str
     run: Callable[[Setting, Path], str]
+    variant: str = ""  # of the kernel
+    quick: bool = True  # not only with --full
 
 
 def check(good: object, text: str) -> None:
@@ -98,7 +101,7 @@ def _kunit(mode: boot.Mode, on: bool = True) -> Test:
     return Test(f"kunit: {mode.name}{'' if on else ', switched off'}", run)
 
 
-def _boot(mode: boot.Mode, on: bool = True) -> Test:
+def _boot(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
     def run(setting: Setting, where: Path) -> str:
         _needs_lazy(setting, mode)
         initrd = guest.initramfs(setting.kernel)
@@ -110,9 +113,10 @@ def _boot(mode: boot.Mode, on: bool = True) -> Test:
         remark = tap(result.console, "kpkeys-demo: ")
         found = demo.records(result.console)
         system = next(record for record in found if record[""] == "system")
-        level = "2" if "virtualization" in mode.machine and not mode.nvhe else "1"
-        check(system["poe"] == str(int(mode.poe)) and system["el"] == level,
-              f"not the machine that was asked for: {system}")
+        level = 2 if "virtualization" in mode.machine and not mode.nvhe else 1
+        asked = {"poe": int(mode.poe), "el": level, "cpus": mode.cpus, **geometry}
+        check(all(system[key] == str(value) for key, value in asked.items()),
+              f"not the machine that was asked for, {asked}: {system}")
         total = next(record for record in found if record[""] == "summary")
         check(total["unexpected"] == "0" and int(total["attacks"]) > 0, f"summary: {total}")
         wanted = "refused" if mode.poe and on else "allowed"
@@ -124,6 +128,66 @@ def _boot(mode: boot.Mode, on: bool = True) -> Test:
         return f"{remark}, {total[wanted]} of {total['attacks']} writes {wanted}"
 
     return Test(f"boot: {mode.name}{'' if on else ', switched off'}", run)
+
+
+class Row(NamedTuple):
+    """A row of the matrix: a kernel, a machine, and the page size and VA the two come up with."""
+
+    variant: str
+    page: int  # KB
+    va: int
+    mode: boot.Mode
+    quick: bool = False
+    cannot: str = ""
+
+
+_8 = functools.partial(boot.with_cpus, cpus=8)
+_1 = functools.partial(boot.with_cpus, cpus=1)
+_KPTI = boot.with_kpti
+_SPARE = boot.with_spare_memory
+# LESSER has KPTI, and fewer bits where 52 depend on LPA2: with pages of 4K and 16K.
+MATRIX = (
+    Row("16k debug", 16, 52, _SPARE(_8(boot.LAZY_VHE)), quick=True),
+    Row("16k debug", 16, 47, boot.LESSER, quick=True),
+    Row("16k debug", 16, 52, _1(_KPTI(boot.EAGER))),
+    Row("16k debug", 16, 52, boot.BLOCKS),
+    Row("", 4, 52, _SPARE(_8(boot.LAZY))),
+    Row("", 4, 52, _SPARE(_1(boot.EAGER_VHE))),
+    Row("", 4, 52, _SPARE(boot.BLOCKS)),
+    Row("", 4, 48, _SPARE(_8(boot.LESSER))),
+    Row("debug kasan", 4, 52, boot.EAGER_VHE),
+    Row("debug kasan", 4, 52, _SPARE(_1(boot.LAZY))),
+    Row("debug kasan", 4, 48, boot.LESSER),
+    Row("debug kasan", 4, 52, _SPARE(boot.BLOCKS)),
+    Row("va39 debug", 4, 39, _SPARE(_8(boot.EAGER))),
+    Row("va39 debug", 4, 39, _1(_KPTI(boot.LAZY))),
+    Row("va39 debug", 4, 39, boot.LAZY_VHE),
+    Row("va39 debug", 4, 39, boot.BLOCKS),
+    Row("64k debug", 64, 52, _SPARE(_8(boot.LAZY))),
+    Row("64k debug", 64, 52, _1(boot.EAGER_VHE)),
+    Row("64k debug", 64, 52, _KPTI(boot.EAGER)),
+    Row("64k debug", 64, 52, _SPARE(boot.BLOCKS)),
+    Row("64k va48 debug kasan", 64, 48, boot.LAZY_VHE),
+    Row("64k va48 debug kasan", 64, 48, _SPARE(_KPTI(boot.EAGER))),
+    Row("16k va39", 16, 39, boot.LAZY, cannot="39-bit VA is for pages of 4K only"),
+    Row("64k va39", 64, 39, boot.LAZY, cannot="39-bit VA is for pages of 4K only"),
+)
+
+
+def _row(row: Row) -> Test:
+    checks = [axis for axis in ("debug", "kasan") if axis in row.variant]
+    name = ", ".join((f"matrix: {row.page}K pages", f"{row.va}-bit VA", *checks, row.mode.name))
+    if row.cannot:
+        def listed(_: Setting, where: Path) -> str:
+            raise Skip(row.cannot)
+
+        return Test(name, listed, quick=row.quick)
+    args = ("page_poison=1",) if "debug" in row.variant else ()
+    mode = row.mode._replace(args=(*row.mode.args, *args))
+    if row.page == 64:
+        mode = mode._replace(memory=2)  # a huge page has 512M, and 1G has no room for one
+    test = _boot(mode, page=row.page * 1024, va=row.va)
+    return Test(name, test.run, row.variant, row.quick)
 
 
 def _variable_level(setting: Setting, where: Path) -> str:
@@ -236,6 +300,7 @@ def tests() -> list[Test]:
         _kunit(boot.EAGER, on=False),
         *(_boot(mode) for mode in (*boot.WITH_POE, *boot.SPECIAL, boot.NO_POE)),
         _boot(boot.EAGER, on=False),
+        *map(_row, MATRIX),
     ]
 
 
@@ -262,26 +327,31 @@ def _one(test: Test, setting: Setting | None) -> str:
     return outcome
 
 
-def run(linux: str | None, binary: str | None, wanted: list[str], only_list: bool) -> int:
+def run(
+    linux: str | None, binary: str | None, wanted: list[str], only_list: bool, full: bool
+) -> int:
     own, rest = (
-        [test for test in group if not wanted or any(text in test.name for text in wanted)]
+        [test for test in group if (full or test.quick)
+         and (not wanted or any(text in test.name for text in wanted))]
         for group in (_self_tests(), tests())
     )
     if only_list or not own + rest:
         for test in own + rest:
             say(test.name)
         if not own + rest:
-            raise Problem(f"no test has {' or '.join(wanted)} in its name; see --list")
+            raise Problem(f"no test has {' or '.join(wanted)} in its name; see --list --full")
         return 0
     needs.ensure()
     results = [_one(test, None) for test in own]
     if rest:
         known = inputs.base()
-        built = kernel.build(known, linux)
-        setting = Setting(built, qemu.find(known, binary))
-        calls = [lambda test=test: _one(test, setting) for test in rest]
         workers = max(2, len(os.sched_getaffinity(0)) // 2)
-        results += [outcome for _, outcome in proc.parallel(workers, calls)]
+        for variant in dict.fromkeys(test.variant for test in rest):
+            built = kernel.build(known, linux, variant)
+            setting = Setting(built, qemu.find(known, binary))
+            calls = [lambda test=test, setting=setting: _one(test, setting)
+                     for test in rest if test.variant == variant]
+            results += [outcome for _, outcome in proc.parallel(workers, calls)]
     passed, failed, skipped = (results.count(word) for word in ("passed", "failed", "skipped"))
     say(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
