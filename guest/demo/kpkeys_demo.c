@@ -278,11 +278,13 @@ static int show_scan(struct seq_buf *out, bool kernel, bool image)
 /* How much of the linear map is mapped by blocks, and by PTE tables */
 static void show_linear_map(struct seq_buf *out)
 {
-	u64 va = PAGE_OFFSET, end = (u64)high_memory, blocks = 0, pages = 0;
+	u64 va, end = (u64)high_memory, blocks = 0, pages = 0;
 	struct step steps[NR_LEVELS];
 	struct space s;
 
 	get_space(&s, true);
+	/* not PAGE_OFFSET, if there are fewer bits than the kernel can do */
+	va = -(1ULL << s.va_bits);
 	while (va < end) {
 		struct step leaf = steps[walk(&s, va, steps) - 1];
 		/* a whole PTE table at a time */
