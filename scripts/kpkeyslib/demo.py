@@ -51,7 +51,8 @@ def verdict(result: boot.Result) -> str:
         odd = [r for r in _attacked(found) if r["expected"] == "0"]
         if odd:
             return f"{len(odd)} writes not as expected, the first: {_line(odd[0])}"
-        return "the guest reports a failure"
+        points = re.findall(r"kpkeys-demo: (not ok .*)", result.console)
+        return "; ".join(["the guest reports a failure", *points[:3]])
     return ""
 
 
