@@ -443,7 +443,10 @@ void check_pgtables(const char *when)
 	int shown = 0;
 
 	if (!file) {
-		skip("the kernel has no check_pgtables", "page tables %s", when);
+		if (expect == EXPECT_PROTECTED)
+			result(false, "page tables %s: no " KPKEYS_DEBUGFS "check_pgtables", when);
+		else
+			skip("the feature is off", "page tables %s", when);
 		return;
 	}
 	while (fgets(line, sizeof(line), file)) {
@@ -528,6 +531,20 @@ static int mode_test(void)
 	scan("image", true);
 	attack_all(true, &t);
 	result(!t.errors && t.attacks, "all attacks could be made");
+	drain_log(NULL);
+	result(!nr_complaints, "no unannounced complaint in the kernel log");
+	say("1..%d", nr_tests);
+	return nr_failed != 0;
+}
+
+static int mode_forks(bool many)
+{
+	test_idle();
+	if (many) {
+		test_forks();
+		check_pgtables("at the end");
+	}
+	test_lockdep();
 	drain_log(NULL);
 	result(!nr_complaints, "no unannounced complaint in the kernel log");
 	say("1..%d", nr_tests);
@@ -671,6 +688,8 @@ int main(int argc, char **argv)
 			status = mode_run();
 		else if (!strcmp(mode, "test"))
 			status = mode_test();
+		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
+			status = mode_forks(!strcmp(mode, "forks"));
 		else if (!strcmp(mode, "shell"))
 			status = mode_shell();
 		else

@@ -29,6 +29,10 @@ int print_por(void);
 void test_churn(void);
 void test_cpu_hotplug(void);
 
+/* forks.c: what the kernel says of its page tables, when idle and after many forks */
+void test_idle(void);
+void test_forks(void);
+
 /* memory.c: memory that comes and goes, @spare is where there is some */
 void test_memory_hotplug(uint64_t spare);
 

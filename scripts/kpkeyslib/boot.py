@@ -28,6 +28,7 @@ class Mode(NamedTuple):
     lazy: bool = False
     firmware: bool = False
     small_va: bool = False
+    blocks: bool = False
     nvhe: bool = False
     cpus: int = 2
     memory: int = 1  # GB
@@ -52,8 +53,9 @@ LESSER = Mode("lazy, lesser CPU, EL1", "max,x-poe-lazy=on,lpa2=off,pauth=off", _
               small_va=True, args=("kpti=on",))
 NVHE = Mode("lazy, nVHE, EL1", "max,x-poe-lazy=on", _EL2, lazy=True, nvhe=True,
             args=("kvm-arm.mode=nvhe",))
-# A CPU on which the kernel would rather map the linear map with blocks
-BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True)
+# A CPU on which the kernel maps the linear map with blocks, and splits them if need be
+BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True,
+              blocks=True)
 NO_POE = Mode("no POE", "max,poe=off", _EL1, poe=False)
 WITH_FIRMWARE = (FIRMWARE, FIRMWARE_VHE)
 WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)

@@ -12,10 +12,13 @@ from typing import NamedTuple
 from . import boot, guest, kernel, proc, qemu
 from .term import Problem
 
-SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "lazy_mmu_mode")
-NEED_POE = SUITES[:3]
+SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "kpkeys_pba", "lazy_mmu_mode")
+NEED_POE = SUITES[:4]
 NEED_FIRMWARE = ("sdei_event_at_raised_level",)
 NEED_SMALL_VA = ("kernel_root_entry",)
+NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split")
+# Cases, or all of a suite, that have no control with the feature off
+NEED_FEATURE = ("check_finds_", "kpkeys_pba.")
 _TIMEOUT = 300
 
 
@@ -47,7 +50,7 @@ def outcomes(text: str) -> dict[str, Outcome]:
     return found
 
 
-def wrong(found: dict[str, Outcome], mode: boot.Mode) -> str:
+def wrong(found: dict[str, Outcome], mode: boot.Mode, on: bool = True) -> str:
     """Empty if all suites ran as they should: nothing failed, and skipped is what must be."""
     for name, suite in found.items():
         if suite.bad:
@@ -58,7 +61,9 @@ def wrong(found: dict[str, Outcome], mode: boot.Mode) -> str:
         suite = found[name]
         cases = suite.passed + suite.skipped
         skip = [case for case in cases if case in NEED_FIRMWARE and not mode.firmware
-                or case in NEED_SMALL_VA and not mode.small_va]
+                or case in NEED_SMALL_VA and not mode.small_va
+                or case in NEED_BLOCKS and not mode.blocks
+                or not on and any(what in f"{name}.{case}" for what in NEED_FEATURE)]
         if not mode.poe and name in NEED_POE:
             skip = cases
         if not cases or set(suite.skipped) != set(skip):

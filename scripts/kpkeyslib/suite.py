@@ -92,7 +92,7 @@ def _kunit(mode: boot.Mode, on: bool = True) -> Test:
         _needs_lazy(setting, mode)
         args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
         found = kunit.run(setting.kernel, setting.emulator, mode, where, args)
-        check(not kunit.wrong(found, mode), kunit.wrong(found, mode))
+        check(not kunit.wrong(found, mode, on), kunit.wrong(found, mode, on))
         alarms = kunit.alarms(where)
         check(not alarms, f"the kernel complains: {alarms[:1]}")
         passed, skipped = (sum(len(suite[index]) for suite in found.values()) for index in (0, 1))
@@ -114,7 +114,8 @@ def _boot(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
         found = demo.records(result.console)
         system = next(record for record in found if record[""] == "system")
         level = 2 if "virtualization" in mode.machine and not mode.nvhe else 1
-        asked = {"poe": int(mode.poe), "el": level, "cpus": mode.cpus, **geometry}
+        asked = {"poe": int(mode.poe), "el": level, "cpus": mode.cpus, **geometry,
+                 "linear": "block" if mode.blocks else "page"}
         check(all(system[key] == str(value) for key, value in asked.items()),
               f"not the machine that was asked for, {asked}: {system}")
         total = next(record for record in found if record[""] == "summary")
@@ -188,6 +189,26 @@ def _row(row: Row) -> Test:
         mode = mode._replace(memory=2)  # a huge page has 512M, and 1G has no room for one
     test = _boot(mode, page=row.page * 1024, va=row.va)
     return Test(name, test.run, row.variant, row.quick)
+
+
+def _forks(setting: Setting, where: Path) -> str:
+    """What page tables cost in memory and in splits, with a linear map that has blocks."""
+    mode = boot.with_cpus(boot.BLOCKS, 8)
+    _needs_lazy(setting, mode)
+    initrd = guest.initramfs(setting.kernel)
+    idle = []
+    for on in (True, False):
+        argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
+                            demo.append("forks" if on else "idle", on))
+        result = boot.run(argv, where / f"{'on' if on else 'off'}.log")
+        wrong = demo.verdict(result)
+        check(not wrong, wrong)
+        tap(result.console, "kpkeys-demo: ")
+        idle += [record for record in demo.records(result.console) if record[""] == "idle"]
+    free = [int(record["memfree_kb"]) for record in idle]
+    kept = (int(idle[0]["free"]) + int(idle[0]["reserve"])) * 4
+    return (f"MemFree {free[0]} kB, {free[1]} kB without the feature; "
+            f"{kept} kB kept for page tables")
 
 
 def _variable_level(setting: Setting, where: Path) -> str:
@@ -300,6 +321,7 @@ def tests() -> list[Test]:
         _kunit(boot.EAGER, on=False),
         *(_boot(mode) for mode in (*boot.WITH_POE, *boot.SPECIAL, boot.NO_POE)),
         _boot(boot.EAGER, on=False),
+        Test(f"boot: {boot.BLOCKS.name}, 8 CPUs, many forks", _forks),
         *map(_row, MATRIX),
     ]
 

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What page tables cost in memory and in splits of the linear map: many forks on
+ * all CPUs, with an eye on the kernel's statistics (kpkeys/pgtables in debugfs).
+ */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init.h"
+
+#define NR_FORKS	10000
+
+struct statistics {
+	long pages, free, cpu_free, reserve;
+	long split_refill, split_other;
+	long allocs, allocs_locked, mem_free;
+};
+
+static void add_lines(const char *path, const char *name, long *sum)
+{
+	FILE *file = fopen(path, "r");
+	char line[128], *value;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		const char *word = strtok(line, " ");
+
+		value = strtok(NULL, " \n");
+		/* node0_pages is the pages of one node */
+		if (!strncmp(word, "node", 4) && strchr(word, '_'))
+			word = strchr(word, '_') + 1;
+		if (value && !strcmp(word, name))
+			*sum += atol(value);
+	}
+	if (file)
+		fclose(file);
+}
+
+static struct statistics get_statistics(void)
+{
+	static const char path[] = "/sys/kernel/debug/kpkeys/pgtables";
+	struct statistics s = {};
+
+	add_lines(path, "pages", &s.pages);
+	add_lines(path, "free", &s.free);
+	add_lines(path, "cpu_free", &s.cpu_free);
+	add_lines(path, "reserve", &s.reserve);
+	add_lines(path, "split_refill", &s.split_refill);
+	add_lines(path, "split_other", &s.split_other);
+	add_lines(path, "allocs", &s.allocs);
+	add_lines(path, "allocs_locked", &s.allocs_locked);
+	add_lines("/proc/meminfo", "MemFree:", &s.mem_free);
+	return s;
+}
+
+static void say_statistics(const char *when, struct statistics s)
+{
+	say("# %s: MemFree %ld kB; pages %ld, of which free %ld and per CPU %ld, in reserve %ld; splits for refills %ld, other %ld; allocations %ld, %ld times with the lock",
+	    when, s.mem_free, s.pages, s.free, s.cpu_free, s.reserve, s.split_refill,
+	    s.split_other, s.allocs, s.allocs_locked);
+}
+
+/* A child that has page tables of its own: its stack, and memory here and there */
+static void child(void)
+{
+	char *p = mmap(NULL, 16 << 20, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	for (long at = 0; p != MAP_FAILED && at < 16 << 20; at += 4 << 20)
+		p[at] = 1;
+	_exit(p == MAP_FAILED);
+}
+
+static int fork_many(int nr)
+{
+	int nr_cpus = count_cpus(), bad = 0, status;
+
+	for (int cpu = 0; cpu < nr_cpus; cpu++) {
+		if (fork())
+			continue;
+		for (int i = 0; i < nr / nr_cpus; i++) {
+			pid_t pid = fork();
+
+			if (!pid)
+				child();
+			if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	for (int cpu = 0; cpu < nr_cpus; cpu++)
+		bad += wait(&status) < 0 || status;
+	return bad;
+}
+
+static void visit_cpus(void)
+{
+	for (int cpu = 0; cpu < count_cpus(); cpu++) {
+		cpu_set_t set;
+
+		if (!fork()) {
+			CPU_ZERO(&set);
+			CPU_SET(cpu, &set);
+			_exit(sched_setaffinity(0, sizeof(set), &set) || usleep(10000));
+		}
+		wait(NULL);
+	}
+}
+
+/* What the kernel has of free page tables, and the memory that it has left */
+void test_idle(void)
+{
+	long page = getpagesize(), block = page / sizeof(uint64_t);
+	struct statistics s;
+
+	/* It gives back what it does not need, after a while */
+	sleep(3);
+	s = get_statistics();
+	say_statistics("idle", s);
+	say("idle memfree_kb=%ld pages=%ld free=%ld reserve=%ld", s.mem_free, s.pages,
+	    s.free + s.cpu_free, s.reserve);
+	if (s.pages)
+		result(s.free + s.cpu_free <= block,
+		       "%ld free pages are kept, a block has %ld", s.free + s.cpu_free, block);
+	else
+		skip("the kernel has no statistics of page tables", "free pages");
+}
+
+void test_forks(void)
+{
+	struct statistics before, after;
+	long allocs, locked;
+
+	/* Once to warm up: what splits are needed are made now */
+	result(!fork_many(NR_FORKS / 10), "%d forks", NR_FORKS / 10);
+	before = get_statistics();
+	result(!fork_many(NR_FORKS), "%d forks", NR_FORKS);
+	after = get_statistics();
+	say_statistics("after the forks", after);
+
+	result(after.split_refill + after.split_other == before.split_refill + before.split_other,
+	       "no split of the linear map in %d forks", NR_FORKS);
+	allocs = after.allocs - before.allocs;
+	locked = after.allocs_locked - before.allocs_locked;
+	result(allocs > NR_FORKS && locked * 20 < allocs,
+	       "%ld of %ld allocations took the lock of a pool", locked, allocs);
+
+	/*
+	 * An idle CPU keeps the mm of the last process, thus its PGD, thus the
+	 * block that it is in: let it be another one.
+	 */
+	sleep(3);
+	visit_cpus();
+	sleep(13);
+	say_statistics("some time later", get_statistics());
+}
