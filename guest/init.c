@@ -518,6 +518,7 @@ static int mode_test(void)
 
 	test_pkeys();
 	test_churn();
+	test_memcg();
 	test_modules();
 	test_cpu_hotplug();
 	if (spare)

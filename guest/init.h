@@ -33,6 +33,9 @@ void test_cpu_hotplug(void);
 void test_idle(void);
 void test_forks(void);
 
+/* memcg.c: page tables are charged to a memory cgroup */
+void test_memcg(void);
+
 /* memory.c: memory that comes and goes, @spare is where there is some */
 void test_memory_hotplug(uint64_t spare);
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Are page tables charged to the memory cgroup of whoever causes them, and
+ * uncharged when they go? They do not take the way of other pages if they are
+ * protected.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init.h"
+
+#define ROOT		"/sys/fs/cgroup"
+#define GROUP		ROOT "/test"
+#define NR_TABLES	50
+
+static long value_of(const char *path, const char *name)
+{
+	char line[128], key[64];
+	FILE *file = fopen(path, "r");
+	long value = -1;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		long found;
+
+		if (sscanf(line, "%63s %ld", key, &found) == 2 && !strcmp(key, name))
+			value = found;
+	}
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* In bytes; both are exact only after a while, as the kernel sums up in batches */
+static long charged(const char *what)
+{
+	return value_of(GROUP "/memory.stat", what);
+}
+
+static void child(int ready, int leave)
+{
+	/* As much as the last level of a page table maps */
+	size_t span = (size_t)getpagesize() * getpagesize() / 8;
+	char *p, c;
+
+	if (!write_file(GROUP "/cgroup.procs", "0\n"))
+		_exit(1);
+	p = mmap(NULL, NR_TABLES * span, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED || madvise(p, NR_TABLES * span, MADV_NOHUGEPAGE))
+		_exit(1);
+	for (int i = 0; i < NR_TABLES; i++)
+		p[i * span] = 1;
+	if (write(ready, "r", 1) != 1 || read(leave, &c, 1) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+void test_memcg(void)
+{
+	long least = (long)NR_TABLES * getpagesize(), tables = 0, kernel = 0;
+	int ready[2], leave[2], status = 1;
+	bool good;
+	char c;
+
+	mount("cgroup2", ROOT, "cgroup2", 0, NULL);
+	if (!write_file(ROOT "/cgroup.subtree_control", "+memory\n") || mkdir(GROUP, 0755)) {
+		skip("no memory cgroups", "page tables in a memory cgroup");
+		return;
+	}
+	if (pipe(ready) || pipe(leave)) {
+		result(false, "pipe");
+		return;
+	}
+	if (!fork()) {
+		close(leave[1]);
+		child(ready[1], leave[0]);
+	}
+	close(ready[1]);
+	good = read(ready[0], &c, 1) == 1;
+	for (int i = 0; good && i < 50 && (tables < least || kernel < tables); i++) {
+		usleep(100000);
+		tables = charged("pagetables");
+		kernel = charged("kernel");
+	}
+	result(good && tables >= least && kernel >= tables,
+	       "page tables charged to a memory cgroup: %ld of %ld bytes of the kernel, at least %ld",
+	       tables, kernel, least);
+	close(leave[1]);
+	wait(&status);
+	for (int i = 0; i < 50 && charged("pagetables"); i++)
+		usleep(100000);
+	tables = charged("pagetables");
+	kernel = charged("kernel");
+	result(!status && !tables && kernel < least,
+	       "and uncharged: %ld left, and %ld of the kernel", tables, kernel);
+	close(ready[0]);
+	close(leave[0]);
+	result(!rmdir(GROUP), "the memory cgroup can be removed");
+}
