@@ -3,8 +3,6 @@
  * What page tables cost in memory and in splits of the linear map: many forks on
  * all CPUs, with an eye on the kernel's statistics (kpkeys/pgtables in debugfs).
  */
-#define _GNU_SOURCE
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,20 +97,6 @@ static int fork_many(int nr)
 	return bad;
 }
 
-static void visit_cpus(void)
-{
-	for (int cpu = 0; cpu < count_cpus(); cpu++) {
-		cpu_set_t set;
-
-		if (!fork()) {
-			CPU_ZERO(&set);
-			CPU_SET(cpu, &set);
-			_exit(sched_setaffinity(0, sizeof(set), &set) || usleep(10000));
-		}
-		wait(NULL);
-	}
-}
-
 /* What the kernel has of free page tables, and the memory that it has left */
 void test_idle(void)
 {
@@ -152,13 +136,4 @@ void test_forks(void)
 	locked = after.allocs_locked - before.allocs_locked;
 	result(allocs > NR_FORKS && locked * 20 < allocs,
 	       "%ld of %ld allocations took the lock of a pool", locked, allocs);
-
-	/*
-	 * An idle CPU keeps the mm of the last process, thus its PGD, thus the
-	 * block that it is in: let it be another one.
-	 */
-	sleep(3);
-	visit_cpus();
-	sleep(13);
-	say_statistics("some time later", get_statistics());
 }

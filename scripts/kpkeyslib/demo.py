@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import NoReturn
 
-from . import boot, guest, inputs, kernel, proc, qemu
+from . import boot, guest, inputs, kernel, kunit, proc, qemu
 from .term import Progress, say
 
 SWITCH = "kpkeys_hardened_pgtables"
@@ -69,9 +69,10 @@ def _line(attack: Record) -> str:
 def append(action: str, on: bool, poe: bool = True) -> str:
     """The kernel command line for the guest's init."""
     expect = "protected" if on and poe else "open"
-    kunit = " kunit.enable=1 kunit.autorun=0" if action == "test" else ""
+    # Again in userspace, but for what takes long: that is run often enough at boot
+    tests = f" kunit.enable=1 kunit.autorun=0 {kunit.QUICK}" if action == "test" else ""
     return (f"{SWITCH}={'on' if on else 'off'} kpkeys_demo={action} kpkeys_demo_expect={expect}"
-            + kunit)
+            + tests)
 
 
 def _tables(found: list[Record]) -> None:

@@ -19,6 +19,8 @@ NEED_SMALL_VA = ("kernel_root_entry",)
 NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split")
 # Cases, or all of a suite, that have no control with the feature off
 NEED_FEATURE = ("check_finds_", "kpkeys_pba.")
+# On the kernel command line: leave out the cases that are marked as slow
+QUICK = "kunit.filter=speed>slow"
 _TIMEOUT = 300
 
 

@@ -91,6 +91,9 @@ def _kunit(mode: boot.Mode, on: bool = True) -> Test:
     def run(setting: Setting, where: Path) -> str:
         _needs_lazy(setting, mode)
         args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
+        # These machines are for a few cases; the slow ones have nothing to do with them
+        if mode.firmware or mode.nvhe:
+            args.append(kunit.QUICK)
         found = kunit.run(setting.kernel, setting.emulator, mode, where, args)
         check(not kunit.wrong(found, mode, on), kunit.wrong(found, mode, on))
         alarms = kunit.alarms(where)
