@@ -262,7 +262,6 @@ _ARGUED = (
     r"FILE_PATH_CHANGES",  # MAINTAINERS names the new files by pattern
     r"Reset-POR_EL1-on-exception.*LEADING_SPACE",  # the style of asm-offsets.c
     r"asm-kpkeys\.h.*ARCH_INCLUDE_LINUX",  # the header of an architecture includes its own
-    r"Context-switch.*ARCH_INCLUDE_LINUX",  # needed without ARCH_HAS_KPKEYS, too
     r"arm64-Add-KUnit.*AVOID_EXTERNS",  # cpu_soft_restart() has no prototype in any header
 )
 
