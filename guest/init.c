@@ -120,6 +120,20 @@ bool read_line(const char *path, char *line, int size)
 	return true;
 }
 
+long value_in(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "r");
+	char line[128], key[64];
+	long value = -1, found;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %ld", key, &found) == 2 && !strcmp(key, name))
+			value = found;
+	if (file)
+		fclose(file);
+	return value;
+}
+
 int count_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
@@ -473,17 +487,10 @@ static void show_statistics(void)
 /* Lockdep turns itself off at its first complaint, and at anybody else's */
 static void test_lockdep(void)
 {
-	FILE *file = fopen("/proc/lockdep_stats", "r");
-	bool on = false;
-	char line[128];
-	int value;
+	static const char path[] = "/proc/lockdep_stats";
 
-	if (!file)
-		return;
-	while (fgets(line, sizeof(line), file))
-		on |= sscanf(line, " debug_locks: %d", &value) == 1 && value;
-	fclose(file);
-	result(on, "lockdep is still on");
+	if (!access(path, F_OK))
+		result(value_in(path, "debug_locks:") == 1, "lockdep is still on");
 }
 
 /* ---- modes ---- */

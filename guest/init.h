@@ -18,6 +18,8 @@ bool ask(char *answer, int size, const char *fmt, ...) __attribute__((format(pri
 bool write_file(const char *path, const char *text);
 /* false if the file cannot be read; the text is cut at the first newline */
 bool read_line(const char *path, char *line, int size);
+/* From a file with lines of a name and a value; -1 if there is none */
+long value_in(const char *path, const char *name);
 int count_cpus(void);
 bool have_poe(void);
 

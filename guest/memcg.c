@@ -4,9 +4,6 @@
  * uncharged when they go? They do not take the way of other pages if they are
  * protected.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -19,27 +16,10 @@
 #define GROUP		ROOT "/test"
 #define NR_TABLES	50
 
-static long value_of(const char *path, const char *name)
-{
-	char line[128], key[64];
-	FILE *file = fopen(path, "r");
-	long value = -1;
-
-	while (file && fgets(line, sizeof(line), file)) {
-		long found;
-
-		if (sscanf(line, "%63s %ld", key, &found) == 2 && !strcmp(key, name))
-			value = found;
-	}
-	if (file)
-		fclose(file);
-	return value;
-}
-
 /* In bytes; both are exact only after a while, as the kernel sums up in batches */
 static long charged(const char *what)
 {
-	return value_of(GROUP "/memory.stat", what);
+	return value_in(GROUP "/memory.stat", what);
 }
 
 static void child(int ready, int leave)
