@@ -33,6 +33,7 @@ class Mode(NamedTuple):
     cpus: int = 2
     memory: int = 1  # GB
     spare: bool = False
+    mixed: bool = False
     args: tuple[str, ...] = ()
 
 
@@ -56,6 +57,9 @@ NVHE = Mode("lazy, nVHE, EL1", "max,x-poe-lazy=on", _EL2, lazy=True, nvhe=True,
 # A CPU on which the kernel maps the linear map with blocks, and splits them if need be
 BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True,
               blocks=True)
+# A machine with further CPUs that cannot split blocks, so that the kernel must map pages again
+MIXED = BLOCKS._replace(name="lazy, block mappings on the first CPU only, EL1", blocks=False,
+                        mixed=True, args=("nokaslr",))
 NO_POE = Mode("no POE", "max,poe=off", _EL1, poe=False)
 WITH_FIRMWARE = (FIRMWARE, FIRMWARE_VHE)
 WITH_POE = (EAGER, LAZY, EAGER_VHE, LAZY_VHE)

@@ -7,13 +7,15 @@ import functools
 import os
 import re
 import shutil
+import tempfile
 import time
 import unittest
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, guest, inputs, kernel, kunit, needs, proc, qemu, series
+from . import boot, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu, series
 from .term import Problem, say
 
 
@@ -104,13 +106,29 @@ def _kunit(mode: boot.Mode, on: bool = True) -> Test:
     return Test(f"kunit: {mode.name}{'' if on else ', switched off'}", run)
 
 
+def _run_mixed(setting: Setting, mode: boot.Mode, argv: list[str], log: Path) -> boot.Result:
+    """Boot a machine whose first CPU can split blocks of the linear map, and no other one."""
+    symbols = (setting.kernel.directory / "System.map").read_text()
+    symbol = re.search(r"^(\w+) t has_bbml3$", symbols, re.M)
+    check(symbol, "no has_bbml3() in the kernel")
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as pool:
+        path = Path(directory) / "gdb"
+        called = pool.submit(gdbstub.override, path, int(symbol[1], 16),  # type: ignore[index]
+                             lambda cpu: int(cpu == 0))
+        result = boot.run([*argv, *gdbstub.arguments(path)], log)
+        missed = set(range(mode.cpus)) - set(called.result())
+    check(not missed, f"has_bbml3() was not called on CPU {missed}")
+    return result
+
+
 def _boot(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
     def run(setting: Setting, where: Path) -> str:
         _needs_lazy(setting, mode)
         initrd = guest.initramfs(setting.kernel)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
                             demo.append("test", on, mode.poe))
-        result = boot.run(argv, where / "console.log")
+        log = where / "console.log"
+        result = (_run_mixed(setting, mode, argv, log) if mode.mixed else boot.run(argv, log))
         wrong = demo.verdict(result)
         check(not wrong, wrong)
         remark = tap(result.console, "kpkeys-demo: ")
@@ -322,7 +340,7 @@ def tests() -> list[Test]:
         *(_kunit(mode) for mode in (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL,
                                     boot.NO_POE)),
         _kunit(boot.EAGER, on=False),
-        *(_boot(mode) for mode in (*boot.WITH_POE, *boot.SPECIAL, boot.NO_POE)),
+        *(_boot(mode) for mode in (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         _boot(boot.EAGER, on=False),
         Test(f"boot: {boot.BLOCKS.name}, 8 CPUs, many forks", _forks),
         *map(_row, MATRIX),
