@@ -331,6 +331,8 @@ def _self_tests() -> list[Test]:
 def tests() -> list[Test]:
     """All tests, but for those of the command itself."""
     return [
+        # It takes longest by far: the others can run beside it
+        Test(f"boot: {boot.BLOCKS.name}, 8 CPUs, many forks", _forks),
         Test("emulator: POE is seen and can be turned off", _probe),
         *(_poetest(mode) for mode in (*boot.WITH_POE, boot.NO_POE)),
         Test("series: git am", _git_am),
@@ -342,7 +344,6 @@ def tests() -> list[Test]:
         _kunit(boot.EAGER, on=False),
         *(_boot(mode) for mode in (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         _boot(boot.EAGER, on=False),
-        Test(f"boot: {boot.BLOCKS.name}, 8 CPUs, many forks", _forks),
         *map(_row, MATRIX),
     ]
 
