@@ -390,7 +390,8 @@ def run(
     results = [_one(test, None) for test in own]
     if rest:
         known = inputs.base()
-        workers = max(2, len(os.sched_getaffinity(0)) // 2)
+        # One more than the CPUs are good for: there are tests that wait, rather than compute
+        workers = len(os.sched_getaffinity(0)) // 2 + 2
         for variant in dict.fromkeys(test.variant for test in rest):
             built = kernel.build(known, linux, variant)
             setting = Setting(built, qemu.find(known, binary))
