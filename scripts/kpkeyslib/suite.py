@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu, series
+from . import boot, cache, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu, series
 from .term import Problem, say
 
 
@@ -287,19 +287,29 @@ _ARGUED = (
 
 def _checkpatch(setting: Setting, where: Path) -> str:
     tree = setting.kernel.source.tree
+    script = tree / "scripts/checkpatch.pl"
     files = series.patches()
-    log = where / "checkpatch.log"
-    argv = ["perl", tree / "scripts/checkpatch.pl", "--strict", "--no-summary", "--terse",
-            "--show-types", f"--root={tree}", *files]
-    try:
-        # Without a git directory it leaves out spdxcheck.py, which needs further modules.
-        proc.run(argv, log, "checkpatch.pl", cwd=tree, env={"GIT_DIR": "none"})
-    except Problem:
-        remarks = re.findall(r"^\S+/(\S+\.patch:.*)$", log.read_text(errors="replace"), re.M)
-        open_ = [line for line in remarks if not any(re.search(why, line) for why in _ARGUED)]
-        check(remarks and not open_, "; ".join(open_) or "it did not run")
-        return f"{len(files)} patches, {len(remarks)} remarks argued for"
-    return f"{len(files)} patches"
+    remarks = []
+    for file in files:
+        argv = ["perl", script, "--strict", "--no-summary", "--terse", "--show-types",
+                f"--root={tree}", file]
+
+        def make(partial: Path, argv: list[str | Path] = argv) -> None:
+            try:
+                # Without a git directory it leaves out spdxcheck.py, which needs further modules.
+                proc.run(argv, partial / "log", "checkpatch.pl", cwd=tree, env={"GIT_DIR": "none"})
+            except Problem:
+                # Remarks, or is it broken?
+                if not re.search(r"\.patch:\d+: ", (partial / "log").read_text(errors="replace")):
+                    raise
+
+        key = cache.digest([Path(__file__), script, file])
+        log = cache.entry("checkpatch", key, make) / "log"
+        remarks += re.findall(r"^\S+/(\S+\.patch:.*)$", log.read_text(errors="replace"), re.M)
+    (where / "checkpatch.log").write_text("\n".join(remarks))
+    open_ = [line for line in remarks if not any(re.search(why, line) for why in _ARGUED)]
+    check(not open_, "; ".join(open_))
+    return f"{len(files)} patches, {len(remarks)} remarks argued for"
 
 
 def _self_tests() -> list[Test]:
