@@ -10,8 +10,6 @@
 
 #include "init.h"
 
-#define NR_FORKS	10000
-
 struct statistics {
 	long pages, free, cpu_free, reserve;
 	long split_refill, split_other;
@@ -97,22 +95,22 @@ void test_idle(void)
 		skip("the kernel has no statistics of page tables", "free pages");
 }
 
-void test_forks(void)
+void test_forks(int nr)
 {
 	struct statistics before, after;
 	long allocs, locked;
 
 	/* Once to warm up: what splits are needed are made now */
-	result(!fork_many(NR_FORKS / 10), "%d forks", NR_FORKS / 10);
+	result(!fork_many(nr / 10), "%d forks", nr / 10);
 	before = get_statistics();
-	result(!fork_many(NR_FORKS), "%d forks", NR_FORKS);
+	result(!fork_many(nr), "%d forks", nr);
 	after = get_statistics();
 	say_statistics("after the forks", after);
 
 	result(after.split_refill + after.split_other == before.split_refill + before.split_other,
-	       "no split of the linear map in %d forks", NR_FORKS);
+	       "no split of the linear map in %d forks", nr);
 	allocs = after.allocs - before.allocs;
 	locked = after.allocs_locked - before.allocs_locked;
-	result(allocs > NR_FORKS && locked * 20 < allocs,
+	result(allocs > nr && locked * 20 < allocs,
 	       "%ld of %ld allocations took the lock of a pool", locked, allocs);
 }

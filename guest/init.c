@@ -36,6 +36,7 @@ static int kmsg_out = -1, kmsg_in = -1;
 enum expect { EXPECT_NOTHING, EXPECT_PROTECTED, EXPECT_OPEN };
 static enum expect expect;
 static uint64_t spare;		/* where there is memory that the kernel does not have yet */
+static int forks = 10000;
 
 /* ---- output ---- */
 
@@ -549,7 +550,7 @@ static int mode_forks(bool many)
 {
 	test_idle();
 	if (many) {
-		test_forks();
+		test_forks(forks);
 		check_pgtables("at the end");
 	}
 	test_lockdep();
@@ -664,6 +665,8 @@ static void parse_cmdline(char *mode, int size)
 			snprintf(mode, size, "%s", word + 12);
 		else if (!strncmp(word, "kpkeys_demo_spare=", 18))
 			spare = strtoull(word + 18, NULL, 0);
+		else if (!strncmp(word, "kpkeys_demo_forks=", 18))
+			forks = atoi(word + 18);
 		else if (!strcmp(word, "kpkeys_demo_expect=protected"))
 			expect = EXPECT_PROTECTED;
 		else if (!strcmp(word, "kpkeys_demo_expect=open"))

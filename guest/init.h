@@ -33,7 +33,7 @@ void test_cpu_hotplug(void);
 
 /* forks.c: what the kernel says of its page tables, when idle and after many forks */
 void test_idle(void);
-void test_forks(void);
+void test_forks(int nr);
 
 /* memcg.c: page tables are charged to a memory cgroup */
 void test_memcg(void);

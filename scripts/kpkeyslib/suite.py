@@ -213,24 +213,29 @@ def _row(row: Row) -> Test:
     return Test(name, test.run, row.variant, row.quick)
 
 
-def _forks(setting: Setting, where: Path) -> str:
+def _forks(number: int, quick: bool) -> Test:
     """What page tables cost in memory and in splits, with a linear map that has blocks."""
     mode = boot.with_cpus(boot.BLOCKS, 8)
-    _needs_lazy(setting, mode)
-    initrd = guest.initramfs(setting.kernel)
-    idle = []
-    for on in (True, False):
-        argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
-                            demo.append("forks" if on else "idle", on))
-        result = boot.run(argv, where / f"{'on' if on else 'off'}.log")
-        wrong = demo.verdict(result)
-        check(not wrong, wrong)
-        tap(result.console, "kpkeys-demo: ")
-        idle += [record for record in demo.records(result.console) if record[""] == "idle"]
-    free = [int(record["memfree_kb"]) for record in idle]
-    kept = (int(idle[0]["free"]) + int(idle[0]["reserve"])) * 4
-    return (f"MemFree {free[0]} kB, {free[1]} kB without the feature; "
-            f"{kept} kB kept for page tables")
+
+    def run(setting: Setting, where: Path) -> str:
+        _needs_lazy(setting, mode)
+        initrd = guest.initramfs(setting.kernel)
+        idle = []
+        for on in (True, False):
+            action = f"forks kpkeys_demo_forks={number}" if on else "idle"
+            argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
+                                demo.append(action, on))
+            result = boot.run(argv, where / f"{'on' if on else 'off'}.log")
+            wrong = demo.verdict(result)
+            check(not wrong, wrong)
+            tap(result.console, "kpkeys-demo: ")
+            idle += [record for record in demo.records(result.console) if record[""] == "idle"]
+        free = [int(record["memfree_kb"]) for record in idle]
+        kept = (int(idle[0]["free"]) + int(idle[0]["reserve"])) * 4
+        return (f"MemFree {free[0]} kB, {free[1]} kB without the feature; "
+                f"{kept} kB kept for page tables")
+
+    return Test(f"boot: {mode.name}, {number} forks", run, quick=quick)
 
 
 def _variable_level(setting: Setting, where: Path) -> str:
@@ -342,8 +347,9 @@ def _self_tests() -> list[Test]:
 def tests() -> list[Test]:
     """All tests, but for those of the command itself."""
     return [
-        # It takes longest by far: the others can run beside it
-        Test(f"boot: {boot.BLOCKS.name}, 8 CPUs, many forks", _forks),
+        # They take longest: the others can run beside them
+        _forks(2000, quick=True),
+        _forks(10000, quick=False),
         Test("emulator: POE is seen and can be turned off", _probe),
         *(_poetest(mode) for mode in (*boot.WITH_POE, boot.NO_POE)),
         Test("series: git am", _git_am),
