@@ -290,9 +290,13 @@ _ARGUED = (
 )
 
 
+_REMARK = re.compile(r"/([^/\n]+\.patch:\d+: .*)$", re.M)  # of checkpatch.pl --terse
+
+
 def _checkpatch(setting: Setting, where: Path) -> str:
     tree = setting.kernel.source.tree
     script = tree / "scripts/checkpatch.pl"
+    words = [script.with_name(name) for name in ("spelling.txt", "const_structs.checkpatch")]
     files = series.patches()
     remarks = []
     for file in files:
@@ -305,12 +309,12 @@ def _checkpatch(setting: Setting, where: Path) -> str:
                 proc.run(argv, partial / "log", "checkpatch.pl", cwd=tree, env={"GIT_DIR": "none"})
             except Problem:
                 # Remarks, or is it broken?
-                if not re.search(r"\.patch:\d+: ", (partial / "log").read_text(errors="replace")):
+                if not _REMARK.search((partial / "log").read_text(errors="replace")):
                     raise
 
-        key = cache.digest([Path(__file__), script, file])
+        key = cache.digest([Path(__file__), script, *words, file])
         log = cache.entry("checkpatch", key, make) / "log"
-        remarks += re.findall(r"^\S+/(\S+\.patch:.*)$", log.read_text(errors="replace"), re.M)
+        remarks += _REMARK.findall(log.read_text(errors="replace"))
     (where / "checkpatch.log").write_text("\n".join(remarks))
     open_ = [line for line in remarks if not any(re.search(why, line) for why in _ARGUED)]
     check(not open_, "; ".join(open_))
