@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import cache, demo, inputs, kernel, needs, qemu, series, suite
+from . import bench, cache, demo, inputs, kernel, needs, qemu, series, suite
 from .term import Problem, clear, say
 
 EPILOG = """\
@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
                      help="all of the matrix of kernels and machines, not only a quick part")
     sub.add_argument("--list", action="store_true", help="only list the tests")
     sub.add_argument("filter", nargs="*", metavar="TEXT", help="only tests whose name contains it")
+    sub = add("bench", "count the instructions and barriers that the protection costs", _bench)
+    linux(sub)
+    emulator(sub)
+    sub.add_argument("--quick", action="store_true", help="only the main workloads")
+    sub.add_argument("--output", metavar="DIR", default=bench.OUTPUT, type=Path,
+                     help="where results.csv, results.md and results.svg go (build/bench)")
     sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
     sub.add_argument("dir", nargs="?", default=inputs.REPO / "build" / "linux", type=Path)
     linux(sub)
@@ -79,6 +85,11 @@ def _run(args: argparse.Namespace) -> int:
 
 def _test(args: argparse.Namespace) -> int:
     return suite.run(args.linux, args.qemu, args.filter, args.list, args.full)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    needs.ensure()
+    return bench.run(inputs.base(), args.linux, args.qemu, args.quick, args.output)
 
 
 def _tree(args: argparse.Namespace) -> int:

@@ -42,18 +42,14 @@ def busybox() -> Path:
     return cache.entry("busybox", "arm64", make) / "busybox"
 
 
-def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
-    """The initramfs for one kernel: /init, the demo module and, for a shell, busybox."""
-    where = programs()
-    files = {"/init": where / "init", f"/{kernel.MODULE}": built.directory / kernel.MODULE}
-    if shell:
-        files["/bin/busybox"] = busybox()
+def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
+    """An initramfs with these files, and with a shell if there is a busybox among them."""
 
     def make(partial: Path) -> None:
         lines = [f"dir /{name} 0755 0 0" for name in ("bin", "dev", "proc", "sys", "tmp")]
         lines += ["nod /dev/console 0600 0 0 c 5 1"]
         lines += [f"file {name} {path} 0755 0 0" for name, path in files.items()]
-        if shell:
+        if "/bin/busybox" in files:
             lines += ["slink /bin/sh busybox 0777 0 0"]
         (partial / "list").write_text("\n".join(lines) + "\n")
         proc.run([built.directory / "gen_init_cpio", "-o", partial / "initramfs.cpio",
@@ -61,3 +57,11 @@ def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
 
     key = cache.digest([Path(__file__), *files.values()])
     return cache.entry("initramfs", key, make) / "initramfs.cpio"
+
+
+def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
+    """The initramfs for one kernel: /init, the demo module and, for a shell, busybox."""
+    files = {"/init": programs() / "init", f"/{kernel.MODULE}": built.directory / kernel.MODULE}
+    if shell:
+        files["/bin/busybox"] = busybox()
+    return pack(built, files)

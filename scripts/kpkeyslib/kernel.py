@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +20,23 @@ from . import cache, inputs, needs, proc, series
 from .term import Problem, Progress, say
 
 CONFIGS = inputs.REPO / "configs"
-FRAGMENTS = ("base.config", ".kunitconfig")
+_GUEST = inputs.REPO / "guest"
 MODULE = "kpkeys_demo.ko"
 # How the compiler refused a kpkeys level that is not a constant
 VARIABLE_LEVEL = Path("variable-level.log")
+
+
+class Kind(NamedTuple):
+    """A kind of kernel: its fragments, its patches, and what is kept of a build of it."""
+
+    fragments: tuple[str, ...]
+    patches: Callable[[], list[Path]]
+    kept: tuple[str, ...]
+    guest: bool = False  # with the modules for the guest
+
+
+TESTED = Kind(("base.config", ".kunitconfig"), series.patches,
+              (f"demo/{MODULE}", f"demo/{VARIABLE_LEVEL}"), guest=True)
 
 
 class Source(NamedTuple):
@@ -181,29 +195,29 @@ def compiler() -> str:
     return text.splitlines()[0]
 
 
-def fragments(variant: str) -> list[Path]:
+def fragments(variant: str, kind: Kind = TESTED) -> list[Path]:
     """The configuration fragments of a variant, named by the further ones: '16k debug'."""
     return [CONFIGS / name
-            for name in (*FRAGMENTS, *(f"{axis}.config" for axis in variant.split()))]
+            for name in (*kind.fragments, *(f"{axis}.config" for axis in variant.split()))]
 
 
-def _configure(tree: Path, objects: Path, variant: str, log: Path) -> None:
+def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None:
     """Merge the fragments; a wanted option that did not make it is an error."""
     log.unlink(missing_ok=True)
     env = dict(item.split("=", 1) for item in make_args())
-    proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *fragments(variant)], log,
+    proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *wanted], log,
              "merge_config.sh", cwd=tree, env={**env, **_MAKE_ENV})
     wrong = re.findall(r"Value requested for (CONFIG_\w+) not in", log.read_text())
     if wrong:
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 
 
-def _compile(tree: Path, objects: Path, variant: str, module: Path | None) -> None:
+def _compile(tree: Path, objects: Path, variant: str, kind: Kind) -> None:
     objects.mkdir(parents=True, exist_ok=True)
     cache.need_space(1.5e9)
     log = objects / "kpkeys-build.log"
     progress = Progress(f"Building the kernel{variant and ': ' + variant}")
-    _configure(tree, objects, variant, objects / "kpkeys-config.log")
+    _configure(tree, objects, fragments(variant, kind), objects / "kpkeys-config.log")
     count = 0
 
     def state(line: str) -> str | None:
@@ -217,36 +231,38 @@ def _compile(tree: Path, objects: Path, variant: str, module: Path | None) -> No
     log.unlink(missing_ok=True)
     proc.run(["make", jobs, "-C", tree, f"O={objects}", *make_args(), "Image", "modules"], log,
              "kernel build", env=_MAKE_ENV, progress=progress, state=state)
-    if module:
-        proc.run(["make", "-C", module, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
+    if kind.guest:
+        proc.run(["make", "-C", _GUEST, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
                   "module", VARIABLE_LEVEL.stem], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()
 
 
-def _collect(objects: Path, into: Path) -> None:
+def _collect(objects: Path, into: Path, kind: Kind) -> None:
     """What is kept of a build."""
     for file in ("arch/arm64/boot/Image", "vmlinux", ".config", "System.map", "usr/gen_init_cpio",
-                 f"demo/{MODULE}", f"demo/{VARIABLE_LEVEL}"):
+                 *kind.kept):
         shutil.copy2(objects / file, into)
 
 
-def build(known: inputs.Base, linux: str | None, variant: str = "") -> Kernel:
-    """A kernel with the series, the configs of the variant and the demo module."""
-    guest = inputs.REPO / "guest"
+def build(
+    known: inputs.Base, linux: str | None, variant: str = "", kind: Kind = TESTED
+) -> Kernel:
+    """A kernel of the kind with the configs of the variant: the series and the demo module."""
     where = source(known, linux)
     gcc = compiler()
     if where.commit is None:
         key = cache.digest([str(where.tree), *variant.split()])
         objects = cache.root() / "obj" / f"dev-{key}"
         with cache.lock(f"obj/{objects.name}"):
-            _compile(where.tree, objects, variant, guest)
+            _compile(where.tree, objects, variant, kind)
             built = objects / "built"
             built.mkdir(exist_ok=True)
-            _collect(objects, built)
+            _collect(objects, built, kind)
             return Kernel(built / "Image", built, where, 0, gcc)
-    files = series.patches()
-    key = cache.digest([where.commit, *files, *fragments(variant), guest / "demo",
-                        guest / "variable-level", guest / "Makefile", gcc, *make_args(),
+    files = kind.patches()
+    modules = [_GUEST / name for name in ("demo", "variable-level", "Makefile")]
+    key = cache.digest([where.commit, *files, *fragments(variant, kind),
+                        *(modules if kind.guest else kind.kept), gcc, *make_args(),
                         *_MAKE_ENV.values()])
 
     def make(partial: Path) -> None:
@@ -257,8 +273,8 @@ def build(known: inputs.Base, linux: str | None, variant: str = "") -> Kernel:
             series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
             objects = cache.root() / "obj" / cache.digest([where.commit or "", gcc,
                                                            *variant.split()])
-            _compile(where.tree, objects, variant, guest)
-            _collect(objects, partial)
+            _compile(where.tree, objects, variant, kind)
+            _collect(objects, partial, kind)
 
     directory = cache.entry("kernel", key, make)
     return Kernel(directory / "Image", directory, where, len(files), gcc)

@@ -147,6 +147,18 @@ def build(known: inputs.Base) -> Path:
     return cache.entry("qemu", key, make, resume=True) / "qemu-system-aarch64"
 
 
+def header(known: inputs.Base) -> Path:
+    """The directory with qemu-plugin.h, from the archive that BASE names."""
+
+    def make(partial: Path) -> None:
+        archive, _ = inputs.archive(known, "qemu")
+        proc.run(["tar", "-xvf", archive.absolute(), "-C", partial, "--strip-components=3",
+                  "--wildcards", "*/include/qemu/qemu-plugin.h"], partial / "log",
+                 f"unpacking {archive.name}")
+
+    return cache.entry("qemu-plugin", known["qemu"]["version"], make)
+
+
 def find(known: inputs.Base, wanted: str | None) -> Emulator:
     """The QEMU to use: the one named, one on PATH that has all of POE, or our own."""
     poetest = guest.programs() / "poetest.elf"

@@ -107,6 +107,8 @@ def am(where: Path, files: list[Path]) -> None:
 
 def commits(repo: Path, base: str, files: list[Path]) -> str:
     """The commit with the whole series on base, made with git am once and kept."""
+    if not files:
+        return base
     ref = f"refs/kpkeys/{key(base, files)}"
     found = _try(repo, "rev-parse", "--verify", "--quiet", ref).strip()
     if found:
