@@ -8,7 +8,8 @@
  * Arguments: out=<file>,entry=<start>-<end>; the latter are the addresses of the
  * kernel's exception entry code, whose writes to POR_EL1 are counted apart.
  *
- * The counts are exact, and with -icount and one CPU they are the same each time.
+ * The counts are exact. They are the same each time with one CPU, -icount and
+ * sleep=off, and a clock that does not follow the host's.
  */
 #include <inttypes.h>
 #include <stdio.h>
