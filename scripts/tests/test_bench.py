@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the benchmark makes of the guest's rows and the plugin's sections."""
+"""The benchmark: its kernels, and what it makes of the guest's rows and the plugin's counts."""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from unittest import mock
 
-from kpkeyslib import bench, plot
+from kpkeyslib import bench, kernel, plot, series
 from kpkeyslib.term import Problem
 
-from .support import Scratch
+from .support import Scratch, commit, edit, mini_kernel
 
 CONSOLE = """\
 [    0.1] Run /init as init process
@@ -59,6 +63,69 @@ class Rows(Scratch):
             other = counted(ON, CONSOLE.replace(old, new))
             with self.assertRaisesRegex(Problem, "not the same as on the base kernel: fork"):
                 bench.costs(counted(BASE), other)
+
+
+class Kernels(Scratch):
+    def setUp(self) -> None:
+        super().setUp()
+        self.known = {"linux": {"version": "7.3"}}
+        self.tree = self.dir / "linux"
+        self.tree.mkdir()
+        mini_kernel(self.tree)
+        work = self.dir / "work"
+        series.git(self.dir, "clone", "--quiet", self.tree, work)
+        for old, new in (("line0", "series"), ("series", "more")):
+            edit(work / "mm/memory.c", f"int {old};", f"int {new};")
+            commit(work, new)
+            text = series.git(work, "format-patch", "-1", "--stdout")
+            (self.dir / f"{new}.patch").write_text(text)
+
+    def patch(self, name: str) -> Path:
+        return self.dir / f"{name}.patch"
+
+    def columns(self, linux: Path, more: bool) -> list[tuple[str, str, int]]:
+        """The columns' names, what their tree holds when it is compiled, and their patches."""
+        held: list[str] = []
+        (self.dir / "bench/patches").mkdir(parents=True)
+        if more:
+            shutil.copy(self.patch("more"), self.dir / "bench/patches")
+
+        def collect(objects: Path, into: Path, kind: kernel.Kind) -> None:
+            (into / "held").write_text(held[-1])
+
+        def compiled(tree: Path, *_: object) -> None:
+            held.append((tree / "mm/memory.c").read_text())
+
+        with contextlib.ExitStack() as stack:
+            for where, name, new in (
+                (bench, "BENCH", self.dir / "bench"), (kernel, "compiler", lambda: "gcc"),
+                (kernel, "_compile", compiled), (kernel, "_collect", collect),
+                (series, "patches", lambda: [self.patch("series")]),
+            ):
+                stack.enter_context(mock.patch.object(where, name, new))
+            found = bench._columns(self.known, str(linux))
+        return [(column.name, (column.kernel.directory / "held").read_text().splitlines()[0],
+                 column.kernel.patches) for column in found]
+
+    def test_the_base_is_built_without_the_series(self) -> None:
+        self.assertEqual(self.columns(self.tree, more=False), [
+            ("base", "int line0;", 0), ("off", "int series;", 1), ("on", "int series;", 1)])
+
+    def test_patches_of_the_benchmark_come_on_top(self) -> None:
+        self.assertEqual(self.columns(self.tree, more=True)[1:], [
+            ("off", "int series;", 1), ("on", "int series;", 1), ("unbatched", "int more;", 2)])
+
+    def test_a_tree_that_has_the_series_needs_another_base(self) -> None:
+        asked = []
+
+        def build(_: object, linux: str | None, variant: str, kind: kernel.Kind) -> kernel.Kernel:
+            asked.append((linux, variant, bool(kind.patches())))
+            source = kernel.Source(self.tree, "base" if linux is None else None, "Linux")
+            return kernel.Kernel(self.dir, self.dir, source, 0, "gcc")
+
+        with mock.patch.object(kernel, "build", build):
+            bench._columns(self.known, "tree")
+        self.assertEqual(asked, [("tree", "protected", True), (None, "", False)])
 
 
 class Plot(Scratch):
