@@ -28,7 +28,7 @@ LIMIT = 900  # s
 MODE = boot.with_cpus(boot.EAGER, 1)._replace(args=("nokaslr",))
 # Nothing that the guest sees depends on the host's time: each run counts the same
 _STEADY = ["-icount", "shift=0,sleep=off", "-rtc", "base=2000-01-01,clock=vm", "-seed", "1"]
-_FRAGMENTS, _KEPT = ("base.config", "bench.config"), (f"lib/{MODULE}",)
+_BASE, _SERIES = "bench", "bench protected"  # variants of the kernel
 
 
 class Column(NamedTuple):
@@ -131,18 +131,19 @@ def _columns(known: inputs.Base, linux: str | None) -> list[Column]:
     """The kernels, built."""
 
     def build(patches: list[Path], where: str | None, variant: str) -> kernel.Kernel:
-        return kernel.build(known, where, variant, kernel.Kind(_FRAGMENTS, lambda: patches, _KEPT))
+        kind = kernel.Kind(("base.config",), lambda: patches, (f"lib/{MODULE}",))
+        return kernel.build(known, where, variant, kind)
 
     ours, more = series.patches(), sorted((BENCH / "patches").glob("*.patch"))
-    with_series = build(ours, linux, "protected")
+    with_series = build(ours, linux, _SERIES)
     as_it_stands = with_series.source.commit is None
     if as_it_stands:
         say("The base kernel is the one that BASE names" + (more and "; no column unbatched" or ""))
     on, off = (f"{demo.SWITCH}={word}" for word in ("on", "off"))
-    columns = [Column("base", build([], None if as_it_stands else linux, "")),
+    columns = [Column("base", build([], None if as_it_stands else linux, _BASE)),
                Column("off", with_series, off), Column("on", with_series, on)]
     if more and not as_it_stands:
-        columns.append(Column("unbatched", build([*ours, *more], linux, "protected"), on))
+        columns.append(Column("unbatched", build([*ours, *more], linux, _SERIES), on))
     return columns
 
 

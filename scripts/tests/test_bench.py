@@ -125,7 +125,7 @@ class Kernels(Scratch):
 
         with mock.patch.object(kernel, "build", build):
             bench._columns(self.known, "tree")
-        self.assertEqual(asked, [("tree", "protected", True), (None, "", False)])
+        self.assertEqual(asked, [("tree", "bench protected", True), (None, "bench", False)])
 
 
 class Plot(Scratch):
