@@ -138,7 +138,8 @@ def _columns(known: inputs.Base, linux: str | None) -> list[Column]:
     with_series = build(ours, linux, _SERIES)
     as_it_stands = with_series.source.commit is None
     if as_it_stands:
-        say("The base kernel is the one that BASE names" + (more and "; no column unbatched" or ""))
+        say("The base kernel is the one that BASE names"
+            + ("; bench/patches are left out" if more else ""))
     on, off = (f"{demo.SWITCH}={word}" for word in ("on", "off"))
     columns = [Column("base", build([], None if as_it_stands else linux, _BASE)),
                Column("off", with_series, off), Column("on", with_series, on)]
