@@ -6,6 +6,10 @@
  *	kpkeys-bench: row <name> <operations> <page table pages>
  *
  * The last number is that of page table pages that come or go in the workload.
+ *
+ * All repeats of a workload do the same, on all kernels: see settle() and main().
+ * The first one, for which caches, free lists and the like are as the workload
+ * before left them, has no markers and no row.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,17 +20,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MB		(1UL << 20)
 #define HUGE_SIZE	(2 * MB)	/* what a page table of 4K pages maps */
 #define REGION		(128 * MB)
-#define REPEATS		3
+#define PAGES		(REGION / 4096)
+#define HUGE_PAGES	(REGION / HUGE_SIZE)
+#define REPEATS		5
+
+/* Nothing else is there, so that a region has upper-level tables of its own */
+#define PLACE		((char *)(1UL << 40))
+#define OTHER_PLACE	((char *)(1UL << 41))
+/* Those for PTEs, and one for PMDs and for PUDs each */
+#define TABLES		(HUGE_PAGES + 2)
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
 
 /* Hints that no CPU has a meaning for; see counter.c */
 #define mark_begin()	asm volatile("hint #126" ::: "memory")
@@ -45,67 +63,198 @@ static void row(const char *name, long ops, long tables)
 }
 
 /*
+ * Let what was put off be done now rather than in the section: RCU callbacks,
+ * statistics, page tables that are given back a second after they were freed.
+ * Then begin at the same distance from the next tick as always, and half a second
+ * from the timers that are rounded to full seconds.
+ */
+static void settle(void)
+{
+	struct timespec when;
+
+	clock_gettime(CLOCK_MONOTONIC, &when);
+	when.tv_sec += 3;
+	when.tv_nsec = 500100000;
+	if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL))
+		die("clock_nanosleep");
+}
+
+static void begin(int counted)
+{
+	settle();
+	if (counted)
+		mark_begin();
+}
+
+static void end(int counted, const char *name, long ops, long tables)
+{
+	if (!counted)
+		return;
+	mark_end();
+	row(name, ops, tables);
+}
+
+static char *new_region(int huge)
+{
+	char *p = mmap(PLACE, REGION, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (p != PLACE)
+		die("mmap");
+	if (madvise(p, REGION, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+		die("madvise");
+	return p;
+}
+
+static void touch(char *p)
+{
+	for (unsigned long at = 0; at < REGION; at += 4096)
+		p[at] = 1;
+}
+
+/* Give a page of each huge folio another protection, so that it is mapped with pages */
+static void protect_one_each(char *p, int prot)
+{
+	for (unsigned long at = 0; at < REGION; at += HUGE_SIZE) {
+		if (mprotect(p + at, 4096, prot))
+			die("mprotect");
+	}
+}
+
+/*
  * A region that is mapped with pages, in which each page has been touched. If
  * @huge, the pages belong to huge folios nevertheless: each is mapped as a whole
  * at first, and then one page of it is given another protection for a moment.
  */
 static char *map_region(int huge)
 {
-	char *p = mmap(NULL, REGION + HUGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = new_region(huge);
 
-	if (p == MAP_FAILED)
-		die("mmap");
-	p = (char *)(((unsigned long)p + HUGE_SIZE - 1) & -HUGE_SIZE);
-	if (madvise(p, REGION, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
-		die("madvise");
-	for (unsigned long at = 0; at < REGION; at += getpagesize())
-		p[at] = 1;
-	for (unsigned long at = 0; huge && at < REGION; at += HUGE_SIZE) {
-		if (mprotect(p + at, getpagesize(), PROT_READ) ||
-		    mprotect(p + at, getpagesize(), PROT_READ | PROT_WRITE))
-			die("mprotect");
+	touch(p);
+	if (huge) {
+		protect_one_each(p, PROT_READ);
+		protect_one_each(p, PROT_READ | PROT_WRITE);
 	}
 	return p;
+}
+
+static void unmap(char *p)
+{
+	if (munmap(p, REGION))
+		die("munmap");
 }
 
 static void bench_fork(const char *name, int huge)
 {
 	char *p = map_region(huge);
 
-	for (int i = 0; i < REPEATS; i++) {
+	for (int i = 0; i <= REPEATS; i++) {
 		int fds[2];
 		pid_t pid;
 		char c;
 
 		if (pipe(fds))
 			die("pipe");
-		mark_begin();
+		begin(i);
 		pid = fork();
 		if (!pid) {
 			close(fds[1]);
 			/* Until the parent has closed the other end */
 			_exit(read(fds[0], &c, 1));
 		}
-		mark_end();
-		row(name, 1, REGION / HUGE_SIZE);
+		/* The child has a few more tables, for its stack, say */
+		end(i, name, 1, TABLES);
 		close(fds[0]);
 		close(fds[1]);
 		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
 			die("fork");
 	}
-	munmap(p, REGION);
+	unmap(p);
 }
 
 static void bench_munmap(const char *name, int huge)
 {
-	for (int i = 0; i < REPEATS; i++) {
+	for (int i = 0; i <= REPEATS; i++) {
 		char *p = map_region(huge);
 
-		mark_begin();
-		munmap(p, REGION);
-		mark_end();
-		row(name, 1, REGION / HUGE_SIZE);
+		begin(i);
+		unmap(p);
+		end(i, name, 1, TABLES);
+	}
+}
+
+static void bench_fault(void)
+{
+	for (int i = 0; i <= REPEATS; i++) {
+		char *p = new_region(0);
+
+		begin(i);
+		touch(p);
+		end(i, "fault", PAGES, TABLES);
+		unmap(p);
+	}
+}
+
+/* To where page tables can be moved as a whole, or one page from there */
+static void bench_mremap(const char *name, int aligned)
+{
+	char *to = OTHER_PLACE + (aligned ? 0 : 4096);
+
+	for (int i = 0; i <= REPEATS; i++) {
+		char *p = map_region(0);
+
+		begin(i);
+		if (mremap(p, REGION, REGION, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+			die("mremap");
+		/*
+		 * The upper-level ones in any case, and all of those for PTEs if
+		 * they are not moved; there is one more at the new place
+		 */
+		end(i, name, 1, aligned ? 4 : 2 * TABLES + 1);
+		unmap(to);
+	}
+}
+
+static void bench_mprotect(void)
+{
+	char *p = map_region(0);
+
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		if (mprotect(p, REGION, PROT_READ) || mprotect(p, REGION, PROT_READ | PROT_WRITE))
+			die("mprotect");
+		end(i, "mprotect", 2, 0);
+	}
+	unmap(p);
+}
+
+/* Huge pages to pages; the tables for that are there from the beginning */
+static void bench_split(void)
+{
+	for (int i = 0; i <= REPEATS; i++) {
+		char *p = new_region(1);
+
+		touch(p);
+		begin(i);
+		protect_one_each(p, PROT_READ);
+		end(i, "split", HUGE_PAGES, 0);
+		unmap(p);
+	}
+}
+
+/* And back */
+static void bench_collapse(void)
+{
+	for (int i = 0; i <= REPEATS; i++) {
+		char *p = map_region(0);
+
+		if (madvise(p, REGION, MADV_HUGEPAGE))
+			die("madvise");
+		begin(i);
+		if (madvise(p, REGION, MADV_COLLAPSE))
+			die("collapse");
+		end(i, "collapse", HUGE_PAGES, 0);
+		unmap(p);
 	}
 }
 
@@ -121,45 +270,45 @@ static void load(const char *module, const char *options)
 
 /*
  * One test of the kernel's test_vmalloc. The module is loaded to run it; this is
- * done once with a single loop, and what that counts is for the reader to take
+ * done with a single loop, too, and what that counts is for the reader to take
  * off.
  */
 static void bench_vmalloc(const char *name, int test, int loops, const char *more)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i <= 2 * REPEATS; i++) {
 		char options[200], label[100];
+		int less = i % 2;
 
 		snprintf(options, sizeof(options),
 			 "nr_threads=1 run_test_mask=%d test_loop_count=%d %s", 1 << test,
-			 i ? loops + 1 : 1, more);
-		snprintf(label, sizeof(label), "%s%s", i ? "" : "-", name);
-		mark_begin();
+			 less ? 1 : loops + 1, more);
+		snprintf(label, sizeof(label), "%s%s", less ? "-" : "", name);
+		begin(i);
 		load("/test_vmalloc.ko", options);
-		mark_end();
-		row(label, loops, 0);
+		end(i, label, loops, 0);
 	}
 }
 
 /* What a build does: processes that come, load a program, use memory and go */
 static void bench_processes(const char *self)
 {
-	enum { NR = 30 };
+	enum { NR = 20 };
 
-	mark_begin();
-	for (int i = 0; i < NR; i++) {
-		pid_t pid = fork();
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++) {
+			pid_t pid = fork();
+			int status;
 
-		if (!pid) {
-			execl(self, self, "child", NULL);
-			_exit(127);
+			if (!pid) {
+				execl(self, self, "child", NULL);
+				_exit(127);
+			}
+			if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+				die("process");
 		}
-		int status;
-
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
-			die("process");
+		end(i, "processes", NR, 0);
 	}
-	mark_end();
-	row("processes", NR, 0);
 }
 
 static int child(void)
@@ -170,7 +319,7 @@ static int child(void)
 
 		if (p == MAP_FAILED)
 			return 1;
-		for (unsigned long at = 0; at < MB; at += getpagesize())
+		for (unsigned long at = 0; at < MB; at += 4096)
 			p[at] = 1;
 		if (i % 2)
 			munmap(p, MB);
@@ -178,6 +327,37 @@ static int child(void)
 			return 1;
 	}
 	return 0;
+}
+
+static void set(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		die(path);
+	close(fd);
+}
+
+/* Nothing in the background, and no message of the test on the console */
+static void quieten(void)
+{
+	struct sched_param first = { .sched_priority = 1 };
+
+	mount("proc", "/proc", "proc", 0, NULL);
+	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	/* It would collapse what has been split */
+	set("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4294967295");
+	/*
+	 * The page allocator's lists of the CPU adapt to what there was before.
+	 * Short ones do not, and what they hold over is little.
+	 */
+	set("/proc/sys/vm/percpu_pagelist_high_fraction", "1024");
+	/* Kernel threads that become runnable in a section have to wait */
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first))
+		die("sched_setscheduler");
+	/* Warnings, and what is worse */
+	if (klogctl(8, NULL, 5) < 0)
+		die("klogctl");
 }
 
 int main(int argc, char **argv)
@@ -193,9 +373,12 @@ int main(int argc, char **argv)
 		{ "fix_size-16", 0, 500, "nr_pages=16", 0 },
 		{ "fix_size-64", 0, 200, "nr_pages=64", 0 },
 		{ "fix_size-256", 0, 100, "nr_pages=256", 0 },
+		{ "fix_size-huge-16", 0, 500, "nr_pages=16 use_huge=1", 0 },
+		{ "fix_size-huge-64", 0, 200, "nr_pages=64 use_huge=1", 0 },
+		{ "fix_size-huge-256", 0, 100, "nr_pages=256 use_huge=1", 0 },
 		{ "fix_size-huge-512", 0, 100, "nr_pages=512 use_huge=1", 0 },
-		{ "random_size", 3, 200, "", 0 },
-		{ "vm_map_ram-1", 10, 2000, "nr_pages=1", 1 },
+		{ "random_size", 3, 200, "seed=1", 0 },
+		{ "vm_map_ram-1", 10, 5000, "nr_pages=1", 1 },
 	};
 	/* The kernel makes an environment variable of what it does not know itself */
 	const char *mode = getenv("bench");
@@ -204,14 +387,21 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "child"))
 		return child();
 
-	mount("proc", "/proc", "proc", 0, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	quieten();
 	bench_fork("fork-small", 0);
 	bench_fork("fork-huge", 1);
 	bench_munmap("munmap-small", 0);
 	bench_munmap("munmap-huge", 1);
-	if (!quick)
+	if (!quick) {
+		bench_fault();
+		bench_mremap("mremap", 0);
+		bench_mremap("mremap-aligned", 1);
+		bench_mprotect();
+		bench_split();
+		bench_collapse();
 		bench_processes(argv[0]);
+	}
 	for (unsigned int i = 0; i < sizeof(tests) / sizeof(*tests); i++) {
 		if (quick && !tests[i].quick)
 			continue;
