@@ -58,8 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     linux(sub)
     emulator(sub)
     sub.add_argument("--quick", action="store_true", help="only the main workloads")
-    sub.add_argument("--output", metavar="DIR", default=bench.OUTPUT, type=Path,
-                     help="where results.csv, results.md and results.svg go (build/bench)")
+    sub.add_argument("--check", action="store_true", help="fail if a limit is not kept")
+    sub.add_argument("--from", metavar="CSV", type=Path, dest="recorded",
+                     help="count nothing: tables and plot from a results.csv, beside it")
+    sub.add_argument("--output", metavar="DIR", type=Path,
+                     help="where results.csv, .md, .rst and .svg go (build/bench)")
     sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
     sub.add_argument("dir", nargs="?", default=inputs.REPO / "build" / "linux", type=Path)
     linux(sub)
@@ -88,8 +91,13 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    needs.ensure()
-    return bench.run(inputs.base(), args.linux, args.qemu, args.quick, args.output)
+    if args.recorded:
+        kept = bench.again(args.recorded, args.output)
+    else:
+        needs.ensure()
+        kept = bench.run(inputs.base(), args.linux, args.qemu, args.quick,
+                         args.output or bench.OUTPUT)
+    return 1 if args.check and not kept else 0
 
 
 def _tree(args: argparse.Namespace) -> int:
