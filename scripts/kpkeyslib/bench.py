@@ -63,6 +63,11 @@ def _programs(known: inputs.Base) -> tuple[Path, Path]:
                   f"QEMU_INCLUDE={header}"))
 
 
+def patches() -> list[Path]:
+    """The patches that all kernels of the benchmark have."""
+    return sorted((BENCH / "patches").glob("*.patch"))
+
+
 def _without_batching(ours: list[Path]) -> list[Path] | None:
     """The patches of the series before batching; None if there is none."""
     for index, path in enumerate(ours):
@@ -83,10 +88,10 @@ def _knows(option: str, tree: Path | None, ours: list[Path]) -> bool:
 
 def _columns(known: inputs.Base, linux: str | None) -> list[Column]:
     """The kernels, built."""
-    ours, more = series.patches(), sorted((BENCH / "patches").glob("*.patch"))
+    ours = series.patches()
 
-    def build(patches: list[Path], where: str | None, variant: str) -> kernel.Kernel:
-        kind = kernel.Kind(("base.config",), lambda: [*patches, *more], (f"lib/{MODULE}",))
+    def build(files: list[Path], where: str | None, variant: str) -> kernel.Kernel:
+        kind = kernel.Kind(("base.config",), lambda: [*files, *patches()], (f"lib/{MODULE}",))
         return kernel.build(known, where, variant, kind)
 
     # The series first: if it does not build, that is what to know
@@ -162,8 +167,8 @@ def _measure(known: inputs.Base, linux: str | None, binary: str | None,
     counted = dict(proc.parallel(2, calls))
     progress.done()
     built = next(column.kernel for column in columns if column.name == counts.ON)
-    patches = f" and {len(series.patches())} patches" if built.patches else ""
-    about = (f"Kernel    {built.source.name}{patches}, {built.compiler}",
+    number = f" and {len(series.patches())} patches" if built.patches else ""
+    about = (f"Kernel    {built.source.name}{number}, {built.compiler}",
              f"Emulator  {emulator.name}")
     return counts.Results(about, {column.name: counted[index]
                                   for index, column in enumerate(columns)})

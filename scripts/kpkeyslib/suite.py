@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, cache, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu, series
+from . import (bench, boot, cache, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu,
+               series)
 from .term import Problem, say
 
 
@@ -263,6 +264,8 @@ def _git_am(setting: Setting, where: Path) -> str:
         check(int(count) == len(files), f"{count} commits, series has {len(files)} patches")
         head = series.commits(repo, commit, files)
         check(not series.git(tree, "diff", "--stat", head), "not the tree of the build")
+    with series.sparse_tree(repo, commit, bench.patches()) as tree:
+        series.am(tree, bench.patches())
     return f"{len(files)} patches"
 
 
@@ -297,7 +300,7 @@ def _checkpatch(setting: Setting, where: Path) -> str:
     tree = setting.kernel.source.tree
     script = tree / "scripts/checkpatch.pl"
     words = [script.with_name(name) for name in ("spelling.txt", "const_structs.checkpatch")]
-    files = series.patches()
+    files = [*series.patches(), *bench.patches()]
     remarks = []
     for file in files:
         argv = ["perl", script, "--strict", "--no-summary", "--terse", "--show-types",
