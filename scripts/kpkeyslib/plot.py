@@ -45,12 +45,12 @@ class Panel(NamedTuple):
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers that hold zero and the range between them."""
+    """Round numbers that hold zero and the range, but for a tenth of a step below it."""
     low, high = min(low, 0.0), max(high, 0.0)
     rough = (high - low or 1) / 5
     scale = 10.0 ** math.floor(math.log10(rough))
     step = next(m * scale for m in (1, 2, 5, 10) if m * scale >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    first, last = math.floor(low / step + 0.1), math.ceil(high / step - 1e-9)
     return [n * step for n in range(first, max(last, first + 1) + 1)]
 
 
@@ -95,11 +95,13 @@ def _panel(panel: Panel, left: float, bottom: float) -> list[str]:
     lines = [_text(left, 20, panel.title, kind="title")]
     for mark in axis:
         lines += [_line(place(mark), bottom, "grid"),
-                  _text(place(mark), bottom + 15, f"{mark:g}", "middle")]
+                  _text(place(mark), bottom + 15, f"{mark:g}".replace("000", "k"), "middle")]
     lines.append(_line(place(0), bottom, "zero"))
     for index, marks in enumerate(panel.marks):
         x, y = left + index % 2 * 170, 36 + index // 2 * 18
         lines += [_mark(marks.kind, x + 6, y), _text(x + 16, y + 4, marks.name)]
+    # On top of all others what is of most interest
+    for marks in sorted(panel.marks, key=lambda marks: marks.name == panel.shown):
         for row, value in enumerate(marks.values):
             y = _TOP + (row + 0.5) * _LINE
             if value is not None:

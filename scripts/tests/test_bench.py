@@ -109,11 +109,11 @@ class Limits(Scratch):
 
     def test_each_limit_can_break(self) -> None:
         self.assertEqual(self.broken(), [])
-        self.assertEqual(self.broken(on=(10201, 40, 40)), [0])
+        self.assertEqual(self.broken(on=(10202, 40, 40)), [0])
         self.assertEqual(self.broken(on=(10100, 41, 40)), [1])
         self.assertEqual(self.broken(unbatched=(11000, 50, 40)), [2])
         self.assertEqual(self.broken(unbatched=(11000, 39, 40)), [2, 3])
-        self.assertEqual(self.broken(**{WITHOUT_ISB: (9000, 201, 99)}), [3])
+        self.assertEqual(self.broken(**{WITHOUT_ISB: (9000, 203, 99)}), [3])
         self.assertEqual(self.broken(off=(10051, 9, 0)), [4])
         self.assertEqual(self.broken(off=(9000, 9, 1)), [5])
 
@@ -323,6 +323,7 @@ class Plot(Scratch):
             self.assertLessEqual(marks[0], min(low, 0))
             self.assertGreaterEqual(marks[-1], max(high, 0))
             self.assertTrue(2 <= len(marks) <= 9, marks)
+        self.assertEqual(plot.ticks(-9, 400), [0, 100, 200, 300, 400])
         self.assertEqual(plot.decades(4700), [0.1, 1, 10, 100, 1000, 10000])
         self.assertEqual(plot.decades(-1), [0.1, 1])
 
