@@ -62,6 +62,29 @@ static void row(const char *name, long ops, long tables)
 	printf("kpkeys-bench: row %s %ld %ld\n", name, ops, tables);
 }
 
+static void set(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		die(path);
+	close(fd);
+}
+
+/*
+ * The CPU's lists of free pages, and their size, are as what was before left
+ * them. Depending on that, a section finds pages there or fills and empties the
+ * lists time and again. Make them nearly empty, of a fixed size, and large.
+ */
+static void drain(void)
+{
+	set("/proc/sys/vm/percpu_pagelist_high_fraction", "1024");
+	/* Each time, an eighth of what is too much goes */
+	for (int i = 0; i < 64; i++)
+		set("/proc/sys/vm/stat_refresh", "1");
+	set("/proc/sys/vm/percpu_pagelist_high_fraction", "8");
+}
+
 /*
  * Let what was put off be done now rather than in the section: RCU callbacks,
  * statistics, page tables that are given back a second after they were freed.
@@ -72,6 +95,7 @@ static void settle(void)
 {
 	struct timespec when;
 
+	drain();
 	clock_gettime(CLOCK_MONOTONIC, &when);
 	when.tv_sec += 3;
 	when.tv_nsec = 500100000;
@@ -329,15 +353,6 @@ static int child(void)
 	return 0;
 }
 
-static void set(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		die(path);
-	close(fd);
-}
-
 /* Nothing in the background, and no message of the test on the console */
 static void quieten(void)
 {
@@ -347,11 +362,7 @@ static void quieten(void)
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	/* It would collapse what has been split */
 	set("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4294967295");
-	/*
-	 * The page allocator's lists of the CPU adapt to what there was before.
-	 * Short ones do not, and what they hold over is little.
-	 */
-	set("/proc/sys/vm/percpu_pagelist_high_fraction", "1024");
+	set("/proc/sys/vm/compaction_proactiveness", "0");
 	/* Kernel threads that become runnable in a section have to wait */
 	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first))
 		die("sched_setscheduler");
