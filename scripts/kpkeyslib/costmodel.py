@@ -24,9 +24,10 @@ from .term import Problem
 POSTED = inputs.REPO / "bench" / "posted.csv"
 _HEADS = ["benchmark", "row", "without", "with", "per", "isb", "por"]
 # Without batching there is an ISB for each write of POR_EL1, so that only the sum of what both
-# cost can be fitted. With batching, mapping a page in the kernel takes one ISB less and nothing
-# else changes much: 2.7 of 17.4 points in fix_size-1 and 3.4 of 30.7 in vm_map_ram-1, for each of
-# which there are four pairs, thus 0.63 and 0.44 of a pair. No more than that can be said.
+# cost can be fitted. With batching, vm_map_ram-1 has three ISBs for four writes instead of four,
+# and takes 3.4 points of 30.7 less: an ISB would be 0.44 of a pair. From fix_size-1, six pairs
+# that become three ISBs and four writes for 2.7 points of 17.4, it would be less than nothing. No
+# more than that can be said.
 ISB_SHARE = 0.5
 
 

@@ -82,6 +82,10 @@ def number(value: float) -> str:
     return f"{round(value, 2) + 0:.2f}"
 
 
+def _short(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1000 else f"{value / 1000:g}k"
+
+
 def _panel(panel: Panel, left: float, bottom: float) -> list[str]:
     every = [value for marks in panel.marks for value in marks.values if value is not None] or [0]
     axis = decades(max(every)) if panel.log else ticks(min(every), max(every))
@@ -95,7 +99,7 @@ def _panel(panel: Panel, left: float, bottom: float) -> list[str]:
     lines = [_text(left, 20, panel.title, kind="title")]
     for mark in axis:
         lines += [_line(place(mark), bottom, "grid"),
-                  _text(place(mark), bottom + 15, f"{mark:g}".replace("000", "k"), "middle")]
+                  _text(place(mark), bottom + 15, _short(mark), "middle")]
     lines.append(_line(place(0), bottom, "zero"))
     for index, marks in enumerate(panel.marks):
         x, y = left + index % 2 * 170, 36 + index // 2 * 18

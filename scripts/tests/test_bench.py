@@ -330,7 +330,7 @@ class Plot(Scratch):
     def test_a_mark_for_each_value(self) -> None:
         panels = [plot.Panel("%", [plot.Marks("off", 0, [1, -2]), plot.Marks("on", 2, [3, 0])],
                              "on"),
-                  plot.Panel("n", [plot.Marks("off", 1, [0, 5]), plot.Marks("on", 3, [-1, None])],
+                  plot.Panel("n", [plot.Marks("off", 1, [0, 5e4]), plot.Marks("on", 3, [-1, None])],
                              "off", log=True)]
         text = plot.svg(["a<b", "c"], panels)
         found = list(ElementTree.fromstring(text).iter())
@@ -338,7 +338,7 @@ class Plot(Scratch):
         # and one of each kind to explain it
         self.assertEqual(len(marks), 7 + 4)
         words = [item.text for item in found]
-        self.assertTrue({"a<b", "c", "3.00", "0.00", "5.00"} <= set(words))
+        self.assertTrue({"a<b", "c", "3.00", "0.00", "50000.00", "10k", "100k"} <= set(words))
         self.assertNotIn("-2.00", words)
 
     def test_an_empty_panel(self) -> None:
