@@ -83,7 +83,10 @@ def number(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:g}" if abs(value) < 1000 else f"{value / 1000:g}k"
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
 
 
 def _panel(panel: Panel, left: float, bottom: float) -> list[str]:
