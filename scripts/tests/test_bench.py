@@ -225,6 +225,15 @@ class Report(Scratch):
         self.assertNotIn("estimate", path.with_suffix(".md").read_text())
 
 
+    def test_what_is_recorded_is_made_from_the_recorded_counts(self) -> None:
+        recorded = bench.BENCH / "results"
+        argv = ["bench", "--from", str(recorded / "results.csv"), "--output", str(self.dir)]
+        self.assertEqual(cli.main(argv), 0)
+        for kind in ("md", "rst", "svg"):
+            name = f"results.{kind}"
+            self.assertEqual((self.dir / name).read_text(), (recorded / name).read_text(), name)
+
+
 class Kernels(Scratch):
     def setUp(self) -> None:
         super().setUp()
