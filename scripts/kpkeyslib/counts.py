@@ -86,6 +86,15 @@ def workloads(found: Sequence[Row]) -> Workloads:
     return means
 
 
+def spread(found: Sequence[Row]) -> dict[str, float]:
+    """How far the repeats of each section are apart, in instructions, in %."""
+    repeats: dict[str, list[float]] = {}
+    for row in found:
+        repeats.setdefault(row.name, []).append(row.counts[INSNS])
+    return {name: 100 * (max(same) / max(min(same), 1) - 1) for name, same in repeats.items()
+            if not name.startswith("-")}
+
+
 def costs(base: Workloads, other: Workloads) -> dict[str, Cost]:
     """What each workload costs more; a Problem if these are not the same workloads."""
     odd = [name for name in {**base, **other}

@@ -31,7 +31,16 @@ class Table(NamedTuple):
 Costs = dict[str, dict[str, Cost]]
 
 
-def _costs(base: Workloads, found: Costs) -> list[Table]:
+def _spread(results: Results) -> str:
+    """Of all rows of all kernels, for the reader to know what is no difference."""
+    found = sorted((value, name) for rows in results.rows.values()
+                   for name, value in counts.spread(rows).items())
+    worst, name = found[-1]
+    return (f"Repeats of a row are up to {worst:.1f} % apart ({name}), half of all by less than"
+            f" {found[len(found) // 2][0]:.2f} %.")
+
+
+def _costs(base: Workloads, found: Costs, spread: str) -> list[Table]:
     def table(title: str, note: str, which: int, unit: str = "") -> Table:
         rows = []
         for name, row in base.items():
@@ -42,8 +51,8 @@ def _costs(base: Workloads, found: Costs) -> list[Table]:
         return Table(title, note, ["workload", *([BASE] if which == 0 else []), *found], rows)
 
     return [
-        table("Instructions", "Per operation on the base kernel, and more than these in %.", 0,
-              "%"),
+        table("Instructions", "Per operation on the base kernel, and more than these in %."
+              f" {spread}", 0, "%"),
         table("ISBs", "Per operation, more than on the base kernel.", 1),
         table("Writes of POR_EL1", "Per operation, without those of the exception entry code.", 2),
         table("ISBs and page tables", "ISBs more than on the base kernel, for each page-table page"
@@ -177,7 +186,8 @@ def make(results: Results, output: Path) -> bool:
              if kernel != BASE}
     estimated = estimate(means)
     limits = _limits(means)
-    tables = [*_costs(base, found), *([_estimates(estimated)] if estimated else []), limits]
+    tables = [*_costs(base, found, _spread(results)),
+              *([_estimates(estimated)] if estimated else []), limits]
     say()
     for line in (*results.about, "", *(line for table in tables for line in text(table))):
         say(line)

@@ -40,6 +40,10 @@ class Rows(Scratch):
         self.assertEqual(found["fork"], Row("fork", 1, 64, (2000, 0, 0, 15, 5, 1)))
         self.assertEqual(found["alloc"], Row("alloc", 100, 0, (10000, 0, 0, 100, 0, 0)))
 
+    def test_how_far_repeats_are_apart(self) -> None:
+        found = counts.spread(counts.rows(CONSOLE, COUNTED))
+        self.assertEqual(found, {"fork": 200, "alloc": 0})
+
     def test_costs(self) -> None:
         found = counts.costs(counted(COUNTED), counted(PROTECTED))
         self.assertEqual(found["fork"], counts.Cost(50.0, 128, 128, 2))
