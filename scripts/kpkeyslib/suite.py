@@ -283,6 +283,17 @@ def _quilt(setting: Setting, where: Path) -> str:
     return f"{len(files)} patches"
 
 
+def _mock(setting: Setting, where: Path) -> str:
+    """The patches that are for benchmarks on hardware without POE; git allows no fuzz."""
+    repo, commit = _base(setting)
+    files = sorted((inputs.REPO / "bench" / "mock").glob("*.patch"))
+    check(files, "there is none in bench/mock")
+    head = series.commits(repo, commit, series.patches())
+    with series.sparse_tree(repo, head, files) as tree:
+        series.am(tree, files)
+    return f"{len(files)} patch" + "es" * (len(files) > 1)
+
+
 # What checkpatch says and the series does not follow, and why
 _ARGUED = (
     r"CAMELCASE",  # names that the architecture gives: PIRx_ELx_PERM_PREP and the like
@@ -361,6 +372,7 @@ def tests() -> list[Test]:
         *(_poetest(mode) for mode in (*boot.WITH_POE, boot.NO_POE)),
         Test("series: git am", _git_am),
         Test("series: quilt, no fuzz", _quilt),
+        Test("series: bench/mock applies on top", _mock),
         Test("series: checkpatch --strict", _checkpatch),
         Test("series: a kpkeys level in a variable does not compile", _variable_level),
         *(_kunit(mode) for mode in (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL,
