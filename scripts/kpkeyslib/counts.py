@@ -182,6 +182,9 @@ def limits(means: Mapping[str, Workloads]) -> list[Verdict]:
         return {name: new[name] / old[name] for name in old if name in new}
 
     main = r"(fork|munmap)-"
+    # What figures were posted of. The other rows are to see where the level is switched: some
+    # of them are so short, a few dozen instructions for each entry, that one NOP is more than that.
+    posted = r"(fork|munmap|fix_size|random_size|vm_map_ram|processes)"
     por = {name: row.counts[POR] for name, row in means.get(OFF, {}).items()}
     return [
         _worst("on: fork, munmap: 2 % more instructions", 2,
@@ -192,7 +195,7 @@ def limits(means: Mapping[str, Workloads]) -> list[Verdict]:
                against_unbatched(ON)),
         _worst("on, no ISB: the same rows, half of these ISBs", 0.5,
                against_unbatched(WITHOUT_ISB)),
-        _worst("off: 0.5 % more instructions in any row", 0.5,
-               pick(OFF, "", lambda cost: cost.insns), " %"),
+        _worst("off: fork, munmap, processes, vmalloc: 0.5 % more instructions", 0.5,
+               pick(OFF, posted, lambda cost: cost.insns), " %"),
         _worst("off: no write of POR_EL1 but for exceptions", 0, por),
     ]
