@@ -38,7 +38,7 @@
 #define REGION		(128 * MB)
 #define PAGES		(REGION / 4096)
 #define HUGE_PAGES	(REGION / HUGE_SIZE)
-#define REPEATS		5
+#define REPEATS		2	/* for each boot */
 
 /* Nothing else is there, so that a region has upper-level tables of its own */
 #define PLACE		((char *)(1UL << 40))
@@ -416,6 +416,21 @@ static void quieten(void)
 		die("klogctl");
 }
 
+/* Processes that do nothing but have a stack in the vmalloc area, for another layout */
+static void start_sleepers(const char *nr)
+{
+	for (int i = nr ? atoi(nr) : 0; i > 0; i--) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			pause();
+			_exit(0);
+		}
+		if (pid < 0)
+			die("fork");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -448,6 +463,7 @@ int main(int argc, char **argv)
 		module = argv[2];
 	} else {
 		quieten();
+		start_sleepers(getenv("sleepers"));
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	bench_fork("fork-small", 0);

@@ -27,6 +27,9 @@ NO_ISB = "ARM64_KPKEYS_RESTORE_WITHOUT_ISB"
 # must not have page tables more or less by chance
 MODE = boot.with_cpus(boot.EAGER, 1)._replace(args=("nokaslr", "norandmaps"))
 # Nothing that the guest sees depends on the host's time: each run counts the same
+# Boots of a kernel. How deep the kernel looks in the tree of free parts of the vmalloc area depends
+# on its shape, which any difference at boot changes, and makes up for a percent: have three of them
+SLEEPERS = (1, 3, 6)
 _STEADY = ["-icount", "shift=0,sleep=off", "-rtc", "base=2000-01-01,clock=vm", "-seed", "1"]
 # Variants of the kernel
 _BASE, _SERIES, _NO_ISB = "bench", "bench protected", "bench protected noisb"
@@ -127,15 +130,16 @@ def _entry_text(built: kernel.Kernel) -> str:
     return "-".join(symbol.group(1) for symbol in found if symbol)
 
 
-def _count(column: Column, emulator: qemu.Emulator, init: Path, plugin: Path,
+def _count(column: Column, sleepers: int, emulator: qemu.Emulator, init: Path, plugin: Path,
            quick: bool) -> list[counts.Row]:
-    """Boot a kernel and count."""
-    log = column.log
+    """Boot a kernel and count, with a number of processes that do nothing."""
+    log = column.log.with_suffix(f".{sleepers}.log")
     counted = log.with_suffix(".counts")
     counted.unlink(missing_ok=True)
     initrd = guest.pack(column.kernel, {"/init": init,
                                         f"/{MODULE}": column.kernel.directory / MODULE})
-    append = " ".join([column.append, *(["bench=quick"] if quick else [])]).strip()
+    append = " ".join([f"sleepers={sleepers}", *(["bench=quick"] if quick else []),
+                       column.append]).strip()
     options = [f"{plugin}".replace(",", ",,"), f"out={counted}".replace(",", ",,"),
                f"entry={_entry_text(column.kernel)}"]
     result = boot.run([*boot.command(emulator.binary, MODE, column.kernel.image, initrd, append),
@@ -150,7 +154,8 @@ def _count(column: Column, emulator: qemu.Emulator, init: Path, plugin: Path,
         protected = column.append.endswith("=on")
         if protected and not any(row.counts[counts.POR] for row in found):
             raise Problem("POR_EL1 is never written to")
-        say(f"  {column.name}: {len(found)} sections in {result.seconds:.0f} s")
+        say(f"  {column.name}, {sleepers} sleepers: {len(found)} sections"
+            f" in {result.seconds:.0f} s")
         return found
     except Problem as err:
         raise Problem(f"the kernel '{column.name}': {err}, see {log}:\n{proc.tail(log)}") from None
@@ -161,17 +166,21 @@ def _measure(known: inputs.Base, linux: str | None, binary: str | None,
     columns = _columns(known, linux)
     emulator = qemu.find(known, binary)
     init, plugin = _programs(known)
-    progress = Progress(f"Counting, {len(columns)} boots")
-    calls = [lambda column=column: _count(column, emulator, init, plugin, quick)
-             for column in columns]
+    boots = [(column, sleepers) for column in columns for sleepers in SLEEPERS]
+    progress = Progress(f"Counting, {len(boots)} boots")
+    calls = [lambda column=column, sleepers=sleepers: _count(column, sleepers, emulator, init,
+                                                             plugin, quick)
+             for column, sleepers in boots]
     counted = dict(proc.parallel(2, calls))
     progress.done()
+    rows: dict[str, list[counts.Row]] = {column.name: [] for column in columns}
+    for index, (column, _) in enumerate(boots):
+        rows[column.name] += counted[index]
     built = next(column.kernel for column in columns if column.name == counts.ON)
     number = f" and {len(series.patches())} patches" if built.patches else ""
     about = (f"Kernel    {built.source.name}{number}, {built.compiler}",
              f"Emulator  {emulator.name}")
-    return counts.Results(about, {column.name: counted[index]
-                                  for index, column in enumerate(columns)})
+    return counts.Results(about, rows)
 
 
 def run(known: inputs.Base, linux: str | None, binary: str | None, quick: bool,
