@@ -26,10 +26,10 @@ NO_ISB = "ARM64_KPKEYS_RESTORE_WITHOUT_ISB"
 # System.map has the addresses only of a kernel that is where it was linked to be, and processes
 # must not have page tables more or less by chance
 MODE = boot.with_cpus(boot.EAGER, 1)._replace(args=("nokaslr", "norandmaps"))
-# Nothing that the guest sees depends on the host's time: each run counts the same
 # Boots of a kernel. How deep the kernel looks in the tree of free parts of the vmalloc area depends
 # on its shape, which any difference at boot changes, and makes up for a percent: have three of them
 SLEEPERS = (1, 3, 6)
+# Nothing that the guest sees depends on the host's time: each run counts the same
 _STEADY = ["-icount", "shift=0,sleep=off", "-rtc", "base=2000-01-01,clock=vm", "-seed", "1"]
 # Variants of the kernel
 _BASE, _SERIES, _NO_ISB = "bench", "bench protected", "bench protected noisb"

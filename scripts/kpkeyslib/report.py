@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -113,19 +114,14 @@ def _estimates(found: Estimate) -> Table:
                            for column in found.columns.values())] for name in names])
 
 
-def _limits(means: dict[str, Workloads]) -> Table:
+def _limits(verdicts: Sequence[counts.Verdict]) -> Table:
     words = {True: "kept", False: "BROKEN", None: "unknown"}
     return Table("Limits", "What must not be exceeded, and the worst row.", ["limit", "", "worst"],
-                 [[limit, words[kept], found] for limit, kept, found in counts.limits(means)])
+                 [[limit, words[kept], found] for limit, kept, found in verdicts])
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        if len(lines[-1]) + len(word) >= width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return lines
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def text(table: Table) -> list[str]:
@@ -141,14 +137,14 @@ def text(table: Table) -> list[str]:
         parts = [f"{cell:>{width}}" if numbers else f"{cell:{width}}" for cell, width in rest]
         return "  ".join([f"{first[0]:{first[1]}}", *parts]).rstrip()
 
-    return [*_wrapped(f"{table.title}: {table.note}", 100), "",
+    return [*_wrapped(f"{table.title}: {table.note}"), "",
             *(f"  {line(cells)}" for cells in lines if any(cells)), ""]
 
 
 def markdown(table: Table) -> list[str]:
     side = "---:" if table.heads[-1] != "worst" else "---"
     lines = [table.heads, ["---", *[side] * (len(table.heads) - 1)], *table.rows]
-    return [f"### {table.title}", "", *_wrapped(table.note, 100), "",
+    return [f"### {table.title}", "", *_wrapped(table.note), "",
             *(f"| {' | '.join(cells)} |" for cells in lines), ""]
 
 
@@ -156,7 +152,7 @@ def rst(table: Table) -> list[str]:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(
         [table.heads, *table.rows])
-    return [*_wrapped(table.note, 100), "", f".. csv-table:: {table.title}", "   :header-rows: 1",
+    return [*_wrapped(table.note), "", f".. csv-table:: {table.title}", "   :header-rows: 1",
             "", *(f"   {line}" for line in stream.getvalue().splitlines()), ""]
 
 
@@ -185,9 +181,9 @@ def make(results: Results, output: Path) -> bool:
     found = {kernel: counts.costs(base, other) for kernel, other in means.items()
              if kernel != BASE}
     estimated = estimate(means)
-    limits = _limits(means)
+    verdicts = counts.limits(means)
     tables = [*_costs(base, found, _spread(results)),
-              *([_estimates(estimated)] if estimated else []), limits]
+              *([_estimates(estimated)] if estimated else []), _limits(verdicts)]
     say()
     for line in (*results.about, "", *(line for table in tables for line in text(table))):
         say(line)
@@ -204,4 +200,4 @@ def make(results: Results, output: Path) -> bool:
         (output / f"results.{kind}").write_text("\n".join(lines).rstrip() + "\n")
     (output / "results.svg").write_text(_plot(base, found, estimated))
     say(f"Written: results.csv, .md, .rst and .svg in {output}")
-    return all(verdict.kept is not False for verdict in counts.limits(means))
+    return all(verdict.kept is not False for verdict in verdicts)
