@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import time
 import unittest
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -18,57 +17,14 @@ from typing import NamedTuple
 from . import (bench, boot, cache, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu,
                series)
 from .term import Problem, say
-
-
-class Skip(Exception):
-    """A test that cannot run here; says why."""
-
-
-class Setting(NamedTuple):
-    """What the tests need to have built."""
-
-    kernel: kernel.Kernel
-    emulator: qemu.Emulator
-
-
-class Test(NamedTuple):
-    """A test: run(setting, directory for logs) returns a remark or raises AssertionError."""
-
-    name: str
-    run: Callable[[Setting, Path], str]
-    variant: str = ""  # of the kernel
-    quick: bool = True  # not only with --full
-
-
-def check(good: object, text: str) -> None:
-    if not good:
-        raise AssertionError(text)
-
-
-def tap(text: str, prefix: str = "") -> str:
-    """Check TAP: a plan that was kept, and no failure; a remark with the count."""
-    found = re.findall(rf"^.*?{prefix}((not )?ok (\d+).*)$", text, re.M)
-    plans = re.findall(rf"^.*?{prefix}1\.\.(\d+)$", text, re.M)
-    bad = [line for line, failed, _ in found if failed]
-    # By number: the console may print a line in part before it prints it in full.
-    points = {number: line for line, _, number in found}
-    check(not bad, f"{len(bad)} of {len(points)}: {'; '.join(bad[:3])}")
-    check(plans, "no plan: the program did not come to its end")
-    check(int(plans[-1]) == len(points) > 0, f"plan 1..{plans[-1]}, but {len(points)} points")
-    skipped = sum("# SKIP" in line for line in points.values())
-    return f"{len(points)} points" + (f", {skipped} of them skipped" if skipped else "")
-
-
-def _needs_lazy(setting: Setting, mode: boot.Mode) -> None:
-    if mode.lazy and not setting.emulator.lazy:
-        raise Skip("this QEMU has no lazy mode")
+from .testcase import Setting, Skip, Test, check, needs_lazy, tap
 
 
 def _poetest(mode: boot.Mode) -> Test:
     argument = "off" if not mode.poe else "lazy" if mode.lazy else "eager"
 
     def run(setting: Setting, where: Path) -> str:
-        _needs_lazy(setting, mode)
+        needs_lazy(setting, mode)
         program = guest.programs() / "poetest.elf"
         argv = [str(setting.emulator.binary), "-M", mode.machine, "-cpu", mode.cpu, "-smp", "2",
                 "-accel", "tcg", "-nodefaults", "-display", "none", "-serial", "stdio",
@@ -92,7 +48,7 @@ def _probe(setting: Setting, where: Path) -> str:
 
 def _kunit(mode: boot.Mode, on: bool = True) -> Test:
     def run(setting: Setting, where: Path) -> str:
-        _needs_lazy(setting, mode)
+        needs_lazy(setting, mode)
         args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
         # These machines are for a few cases; the slow ones have nothing to do with them
         if mode.firmware or mode.nvhe:
@@ -124,7 +80,7 @@ def _run_mixed(setting: Setting, mode: boot.Mode, argv: list[str], log: Path) ->
 
 def _boot(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
     def run(setting: Setting, where: Path) -> str:
-        _needs_lazy(setting, mode)
+        needs_lazy(setting, mode)
         initrd = guest.initramfs(setting.kernel)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
                             demo.append("test", on, mode.poe))
@@ -219,7 +175,7 @@ def _forks(number: int, quick: bool) -> Test:
     mode = boot.with_cpus(boot.BLOCKS, 8)
 
     def run(setting: Setting, where: Path) -> str:
-        _needs_lazy(setting, mode)
+        needs_lazy(setting, mode)
         initrd = guest.initramfs(setting.kernel)
         idle = []
         for on in (True, False):

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import boot, cache, cli, demo, kernel, kunit, needs, proc, qemu, suite
+from kpkeyslib import (boot, cache, cli, demo, kernel, kunit, needs, proc, qemu, suite,
+                       testcase)
 from kpkeyslib.term import Problem
 
 from .support import Scratch
@@ -197,7 +198,7 @@ class Reading(Scratch):
     def test_a_good_console(self) -> None:
         self.assertEqual(demo.verdict(result(CONSOLE)), "")
         self.assertEqual(demo.report(CONSOLE), ["Unable to handle kernel write"])
-        self.assertEqual(suite.tap(CONSOLE, "kpkeys-demo: "), "1 points")
+        self.assertEqual(testcase.tap(CONSOLE, "kpkeys-demo: "), "1 points")
 
     def test_bad_consoles(self) -> None:
         self.assertIn("died", demo.verdict(result(CONSOLE.replace("done", "gone"))))
@@ -210,7 +211,7 @@ class Reading(Scratch):
         for text in ("", "ok 1 - a\n", "1..0\n", "ok 1 - a\n1..2\n",
                      "ok 1 - a\nnot ok 2 - b\n1..2\n"):
             with self.assertRaises(AssertionError, msg=text):
-                suite.tap(text)
+                testcase.tap(text)
 
     def test_kunit_skips(self) -> None:
         def suites(skip: bool, sdei: bool) -> dict[str, kunit.Outcome]:

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a test of 'kpkeys test' is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from . import boot, kernel, qemu
+
+
+class Skip(Exception):
+    """A test that cannot run here; says why."""
+
+
+class Setting(NamedTuple):
+    """What the tests need to have built."""
+
+    kernel: kernel.Kernel
+    emulator: qemu.Emulator
+
+
+class Test(NamedTuple):
+    """A test: run(setting, directory for logs) returns a remark or raises AssertionError."""
+
+    name: str
+    run: Callable[[Setting, Path], str]
+    variant: str = ""  # of the kernel
+    quick: bool = True  # not only with --full
+
+
+def check(good: object, text: str) -> None:
+    if not good:
+        raise AssertionError(text)
+
+
+def tap(text: str, prefix: str = "") -> str:
+    """Check TAP: a plan that was kept, and no failure; a remark with the count."""
+    found = re.findall(rf"^.*?{prefix}((not )?ok (\d+).*)$", text, re.M)
+    plans = re.findall(rf"^.*?{prefix}1\.\.(\d+)$", text, re.M)
+    bad = [line for line, failed, _ in found if failed]
+    # By number: the console may print a line in part before it prints it in full.
+    points = {number: line for line, _, number in found}
+    check(not bad, f"{len(bad)} of {len(points)}: {'; '.join(bad[:3])}")
+    check(plans, "no plan: the program did not come to its end")
+    check(int(plans[-1]) == len(points) > 0, f"plan 1..{plans[-1]}, but {len(points)} points")
+    skipped = sum("# SKIP" in line for line in points.values())
+    return f"{len(points)} points" + (f", {skipped} of them skipped" if skipped else "")
+
+
+def needs_lazy(setting: Setting, mode: boot.Mode) -> None:
+    if mode.lazy and not setting.emulator.lazy:
+        raise Skip("this QEMU has no lazy mode")
