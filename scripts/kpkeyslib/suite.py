@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from . import (bench, boot, cache, demo, gdbstub, guest, inputs, kernel, kunit, needs, proc, qemu,
-               series)
+from . import (bench, boot, cache, demo, gadgets, gdbstub, guest, inputs, kernel, kunit, needs,
+               proc, qemu, series)
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check, needs_lazy, tap
 
@@ -331,6 +331,7 @@ def tests() -> list[Test]:
         Test("series: bench/mock applies on top", _mock),
         Test("series: checkpatch --strict", _checkpatch),
         Test("series: a kpkeys level in a variable does not compile", _variable_level),
+        gadgets.test(),
         *(_kunit(mode) for mode in (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL,
                                     boot.NO_POE)),
         _kunit(boot.EAGER, on=False),
