@@ -33,8 +33,7 @@
 static int nr_tests, nr_failed;
 static int kmsg_out = -1, kmsg_in = -1;
 
-enum expect { EXPECT_NOTHING, EXPECT_PROTECTED, EXPECT_OPEN };
-static enum expect expect;
+enum expect expect;
 static uint64_t spare;		/* where there is memory that the kernel does not have yet */
 static int forks = 10000;
 
@@ -188,18 +187,13 @@ bool ask(char *answer, int size, const char *fmt, ...)
 
 static int nr_complaints;	/* that nobody announced */
 
-struct report {			/* of one refused write */
-	bool write, overlay;
-};
-
 static const char * const complaints[] = {
 	"WARNING: ", "BUG: ", "BUG in ", "Oops", "Internal error", "Unable to handle kernel",
 	"Call trace:", "rcu: INFO:", "INFO: task ", "INFO: trying to register", "Bad page",
 	"page dumped because", "bad: scheduling", "pagealloc: ",
 };
 
-/* Read what is new; @report: we just made the kernel complain */
-static void drain_log(struct report *report)
+void drain_log(struct report *report)
 {
 	char rec[2048];
 	ssize_t n;
@@ -283,10 +277,6 @@ static int attacker(void *arg)
 	_exit(0);
 }
 
-struct tally {
-	int attacks, refused, allowed, errors, unexpected;
-};
-
 /*
  * One store to one entry by a child process. @row is the module's line for the
  * table. In test mode the outcome is a TAP line, too.
@@ -352,6 +342,12 @@ static void attack(const char *target, const char *row, const char *kind, bool t
 		result(*expected == '1', "%s %s: %s goes through", target, level, kind);
 }
 
+static void summary(const struct tally *t)
+{
+	say("summary attacks=%d refused=%d allowed=%d errors=%d unexpected=%d",
+	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
+}
+
 #define MAX_ROWS 32
 
 /* Show the tables of all targets and attack each of them once a kind */
@@ -394,8 +390,7 @@ static void attack_all(bool tap, struct tally *t)
 		if (tap && !strcmp(target_of[i], "user"))
 			attack(target_of[i], rows[i], "leaked", tap, t);
 	}
-	say("summary attacks=%d refused=%d allowed=%d errors=%d unexpected=%d",
-	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
+	summary(t);
 }
 
 void scan(const char *space, bool tap)
@@ -425,9 +420,9 @@ void scan(const char *space, bool tap)
 
 /* ---- modules ---- */
 
-static bool load_module(void)
+bool load_module(const char *path)
 {
-	int fd = open(MODULE, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	bool ok = fd >= 0 && !syscall(SYS_finit_module, fd, "", 0);
 
 	if (fd >= 0)
@@ -441,7 +436,7 @@ static void test_modules(void)
 	int i;
 
 	for (i = 0; i < 20 && ok; i++)
-		ok = !syscall(SYS_delete_module, "kpkeys_demo", O_NONBLOCK) && load_module();
+		ok = !syscall(SYS_delete_module, "kpkeys_demo", O_NONBLOCK) && load_module(MODULE);
 	result(ok, "module unloaded and loaded 20 times");
 	if (!ok)
 		say("# turn %d: %s", i, strerror(errno));
@@ -544,6 +539,20 @@ static int mode_test(void)
 	result(!nr_complaints, "no unannounced complaint in the kernel log");
 	say("1..%d", nr_tests);
 	return nr_failed != 0;
+}
+
+static int mode_attack(void)
+{
+	struct tally t = {};
+
+	rehearse_attacks(&t);
+	summary(&t);
+	check_pgtables("at the end");
+	test_lockdep();
+	drain_log(NULL);
+	result(!nr_complaints, "no unannounced complaint in the kernel log");
+	say("1..%d", nr_tests);
+	return nr_failed || t.errors || !t.attacks;
 }
 
 static int mode_forks(bool many)
@@ -691,7 +700,7 @@ int main(int argc, char **argv)
 	write_file("/proc/sys/kernel/panic_on_oops", "0\n");
 	parse_cmdline(mode, sizeof(mode));
 	say("begin mode=%s protocol=1", mode);
-	if (!load_module()) {
+	if (!load_module(MODULE)) {
 		error("cannot load " MODULE ": %s", strerror(errno));
 	} else {
 		show_system();
@@ -699,6 +708,8 @@ int main(int argc, char **argv)
 			status = mode_run();
 		else if (!strcmp(mode, "test"))
 			status = mode_test();
+		else if (!strcmp(mode, "attack"))
+			status = mode_attack();
 		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
 			status = mode_forks(!strcmp(mode, "forks"));
 		else if (!strcmp(mode, "shell"))

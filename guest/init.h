@@ -15,6 +15,20 @@ void skip(const char *why, const char *fmt, ...) __attribute__((format(printf, 2
 /* One command to the module; false with errno set if it was refused */
 bool ask(char *answer, int size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* What the kernel under test should be */
+enum expect { EXPECT_NOTHING, EXPECT_PROTECTED, EXPECT_OPEN };
+extern enum expect expect;
+
+/* The kernel's report of a refused write */
+struct report {
+	bool write, overlay;
+};
+
+/* Read what is new in the kernel log; @report: we just made the kernel complain */
+void drain_log(struct report *report);
+
+bool load_module(const char *path);
+
 bool write_file(const char *path, const char *text);
 /* false if the file cannot be read; the text is cut at the first newline */
 bool read_line(const char *path, char *line, int size);
@@ -40,6 +54,13 @@ void test_memcg(void);
 
 /* memory.c: memory that comes and goes, @spare is where there is some */
 void test_memory_hotplug(uint64_t spare);
+
+struct tally {
+	int attacks, refused, allowed, errors, unexpected;
+};
+
+/* attack.c: what an attacker makes of a driver with a bug */
+void rehearse_attacks(struct tally *t);
 
 /* init.c: the kernel's own check of all page tables, if it has one */
 void check_pgtables(const char *when);

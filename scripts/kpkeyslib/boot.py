@@ -57,6 +57,8 @@ NVHE = Mode("lazy, nVHE, EL1", "max,x-poe-lazy=on", _EL2, lazy=True, nvhe=True,
 # A CPU on which the kernel maps the linear map with blocks, and splits them if need be
 BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True,
               blocks=True)
+EAGER_BLOCKS = BLOCKS._replace(name="eager, block mappings, EL1", cpu="max,midr=0x410fd842",
+                               lazy=False)
 # A machine with further CPUs that cannot split blocks, so that the kernel must map pages again
 MIXED = BLOCKS._replace(name="lazy, block mappings on the first CPU only, EL1", blocks=False,
                         mixed=True, args=("nokaslr",))

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import bench, cache, demo, inputs, kernel, needs, qemu, series, suite
+from . import attack, bench, cache, demo, inputs, kernel, needs, qemu, series, suite
 from .term import Problem, clear, say
 
 EPILOG = """\
@@ -46,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("run", "build, boot, and show the protection working", _run)
     linux(sub)
     emulator(sub)
-    sub.add_argument("--shell", action="store_true", help="a shell in the protected kernel")
+    how = sub.add_mutually_exclusive_group()
+    how.add_argument("--shell", action="store_true", help="a shell in the protected kernel")
+    how.add_argument("--attack", action="store_true",
+                     help="show what an attacker makes of a driver with a bug, step by step")
     sub = add("test", "run all tests; ends with the line 'N passed, N failed'", _test)
     linux(sub)
     emulator(sub)
@@ -83,6 +86,8 @@ def _setup(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     needs.ensure()
+    if args.attack:
+        return attack.run(inputs.base(), args.linux, args.qemu)
     return demo.run(inputs.base(), args.linux, args.qemu, args.shell)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from pathlib import Path
 from typing import NoReturn
 
 from . import boot, guest, inputs, kernel, kunit, proc, qemu
@@ -32,7 +33,7 @@ def records(console: str) -> list[Record]:
     return found
 
 
-def _select(found: list[Record], word: str) -> list[Record]:
+def select(found: list[Record], word: str) -> list[Record]:
     return [record for record in found if record[""] == word]
 
 
@@ -44,11 +45,11 @@ def verdict(result: boot.Result) -> str:
         return errors[0]
     if result.timeout:
         return f"no end after {result.seconds:.0f} s"
-    done = _select(found, "done")
+    done = select(found, "done")
     if not done:
         return "the kernel died before the demo was done"
     if done[-1].get("status") != "0":
-        odd = [r for r in _attacked(found) if r["expected"] == "0"]
+        odd = [r for r in attacked(found) if r["expected"] == "0"]
         if odd:
             return f"{len(odd)} writes not as expected, the first: {_line(odd[0])}"
         points = re.findall(r"kpkeys-demo: (not ok .*)", result.console)
@@ -56,9 +57,9 @@ def verdict(result: boot.Result) -> str:
     return ""
 
 
-def _attacked(found: list[Record]) -> list[Record]:
+def attacked(found: list[Record]) -> list[Record]:
     """The attacks' results. The console may print a line in part before it prints it in full."""
-    return list({record["id"]: record for record in _select(found, "attack-end")
+    return list({record["id"]: record for record in select(found, "attack-end")
                  if "expected" in record}.values())
 
 
@@ -76,7 +77,7 @@ def append(action: str, on: bool, poe: bool = True) -> str:
 
 
 def _tables(found: list[Record]) -> None:
-    scans = _select(found, "scan")
+    scans = select(found, "scan")
     keys = sorted({key for scan in scans for key in scan if re.fullmatch(r"pkey\d+", key)})
     say("Page tables, and the protection key they are mapped with:")
     say(f"  {'of':8} {'level':6} {'tables':>7} " + " ".join(f"{'pkey ' + k[4:]:>7}" for k in keys))
@@ -88,12 +89,12 @@ def _tables(found: list[Record]) -> None:
 
 
 def _attacks(protected: list[Record], control: list[Record]) -> None:
-    other = {(r["target"], r["level"], r["kind"]): r for r in _attacked(control)}
-    entries = {(r["target"], r["level"]): r["entry"] for r in _select(protected, "table")
+    other = {(r["target"], r["level"], r["kind"]): r for r in attacked(control)}
+    entries = {(r["target"], r["level"]): r["entry"] for r in select(protected, "table")
                if "entry" in r}
     say("Stores to page-table entries from inside the kernel, not through its helpers:")
     say(f"  {'entry':32} {'address':20} {SWITCH}=on   =off")
-    for attack in _attacked(protected):
+    for attack in attacked(protected):
         where = (attack["target"], attack["level"])
         name = f"{where[1].upper()} of {TARGETS.get(where[0], where[0])}"
         second = other.get((*where, attack["kind"]), {}).get("result", "-")
@@ -108,16 +109,24 @@ def report(console: str, target: str = "user", level: str = "pte", lines: int = 
         return []
     text = console[begin.end():].split("kpkeys-demo: attack-end")[0]
     kept = [re.sub(r"^\[[ .\d]+\] ?", "", line) for line in text.splitlines()]
-    return [line for line in kept if line.strip()][:lines]
+    own = re.compile(r"kpkeys-demo: |\*\* replaying previous")
+    return [line for line in kept if line.strip() and not own.search(line)][:lines]
 
 
-def _boots(built: kernel.Kernel, emulator: qemu.Emulator) -> dict[bool, boot.Result]:
+def _log(action: str, on: bool) -> Path:
+    return boot.LOGS / f"{action}-{'on' if on else 'off'}.log"
+
+
+def boots(
+    built: kernel.Kernel, emulator: qemu.Emulator, action: str
+) -> dict[bool, boot.Result]:
+    """What the guest's init does for an action, with the protection and without it."""
     initrd = guest.initramfs(built)
     progress = Progress("Booting it twice, protected and not")
 
     def one(on: bool) -> boot.Result:
-        argv = boot.command(emulator.binary, boot.EAGER, built.image, initrd, append("run", on))
-        return boot.run(argv, boot.LOGS / f"run-{'on' if on else 'off'}.log")
+        argv = boot.command(emulator.binary, boot.EAGER, built.image, initrd, append(action, on))
+        return boot.run(argv, _log(action, on))
 
     calls = [lambda: one(False), lambda: one(True)]
     results = {bool(index): result for index, result in proc.parallel(2, calls)}
@@ -125,55 +134,74 @@ def _boots(built: kernel.Kernel, emulator: qemu.Emulator) -> dict[bool, boot.Res
     return results
 
 
-def run(known: inputs.Base, linux: str | None, binary: str | None, shell: bool) -> int:
-    built = kernel.build(known, linux)
-    emulator = qemu.find(known, binary)
-    if shell:
-        _shell(built, emulator)
-    results = _boots(built, emulator)
-    on, off = (records(results[key].console) for key in (True, False))
-
+def heading(built: kernel.Kernel, emulator: qemu.Emulator, found: list[Record]) -> None:
+    """What was built, and what it ran on."""
     say()
     series = f" and {built.patches} patches" if built.patches else ""
     say(f"Kernel    {built.source.name}{series}, {built.compiler}")
     say(f"          {built.directory}")
     say(f"Emulator  {emulator.name}")
     say(f"          {emulator.binary}")
-    for system in _select(on, "system"):
+    for system in select(found, "system"):
         say(f"Machine   {system.get('cpus')} CPUs at EL{system.get('el')}, {system.get('va')}-bit"
             f" addresses, {system.get('levels')} levels, linear map by {system.get('linear')}")
     say()
+
+
+def show_report(console: str, what: str, target: str = "user", level: str = "pte") -> None:
+    text = report(console, target, level)
+    if text:
+        say(f"The kernel's report of {what}:")
+        for line in text:
+            say(f"  | {line}")
+        say()
+
+
+def show_failures(results: dict[bool, boot.Result], action: str) -> bool:
+    """Say which kernel did not do what it should; False if both did."""
+    failed = False
+    for on, name in ((True, "protected"), (False, "unprotected")):
+        wrong = verdict(results[on])
+        if wrong:
+            failed = True
+            log = _log(action, on)
+            say(f"FAILED on the {name} kernel: {wrong}, see {log}:")
+            say(proc.tail(log))
+    return failed
+
+
+def by_hand(built: kernel.Kernel, emulator: qemu.Emulator, action: str) -> None:
+    say("This demo by hand:")
+    argv = boot.command(emulator.binary, boot.EAGER, built.image, guest.initramfs(built),
+                        append(action, True))
+    say("  " + shlex.join(argv))
+
+
+def run(known: inputs.Base, linux: str | None, binary: str | None, shell: bool) -> int:
+    built = kernel.build(known, linux)
+    emulator = qemu.find(known, binary)
+    if shell:
+        _shell(built, emulator)
+    results = boots(built, emulator, "run")
+    on, off = (records(results[key].console) for key in (True, False))
+
+    heading(built, emulator, on)
     _tables(on)
     say()
     _attacks(on, off)
     say()
-    text = report(results[True].console)
-    if text:
-        say("The kernel's report of the write to the process's PTE:")
-        for line in text:
-            say(f"  | {line}")
-        say()
-    failed = False
-    for key, name in ((True, "protected"), (False, "unprotected")):
-        wrong = verdict(results[key])
-        log = boot.LOGS / f"run-{'on' if key else 'off'}.log"
-        counts = _select(on if key else off, "summary")
-        if wrong:
-            failed = True
-            say(f"FAILED on the {name} kernel: {wrong}, see {log}:")
-            say(proc.tail(log))
-        elif counts:
-            total = counts[-1]
+    show_report(results[True].console, "the write to the process's PTE")
+    failed = show_failures(results, "run")
+    for found, name in ((on, "protected"), (off, "unprotected")):
+        for total in select(found, "summary"):
             say(f"On the {name} kernel {total['refused']} of {total['attacks']} writes were"
                 f" refused and {total['allowed']} went through.")
     if failed:
         return 1
     say()
+    say("What an attacker makes of that: scripts/kpkeys run --attack")
     say("A shell in it: scripts/kpkeys run --shell")
-    argv = boot.command(emulator.binary, boot.EAGER, built.image, guest.initramfs(built),
-                        append("run", True))
-    say("This demo by hand:")
-    say("  " + shlex.join(argv))
+    by_hand(built, emulator, "run")
     return 0
 
 

@@ -60,8 +60,9 @@ def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
 
 
 def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
-    """The initramfs for one kernel: /init, the demo module and, for a shell, busybox."""
-    files = {"/init": programs() / "init", f"/{kernel.MODULE}": built.directory / kernel.MODULE}
+    """The initramfs for one kernel: /init, the modules and, for a shell, busybox."""
+    files = {"/init": programs() / "init",
+             **{f"/{name}": built.directory / name for name in kernel.MODULES}}
     if shell:
         files["/bin/busybox"] = busybox()
     return pack(built, files)

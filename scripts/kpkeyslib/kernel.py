@@ -21,7 +21,7 @@ from .term import Problem, Progress, say
 
 CONFIGS = inputs.REPO / "configs"
 _GUEST = inputs.REPO / "guest"
-MODULE = "kpkeys_demo.ko"
+MODULES = ("kpkeys_demo.ko", "kpkeys_bug.ko")
 # How the compiler refused a kpkeys level that is not a constant
 VARIABLE_LEVEL = Path("variable-level.log")
 
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 
 TESTED = Kind(("base.config", ".kunitconfig"), series.patches,
-              (f"demo/{MODULE}", f"demo/{VARIABLE_LEVEL}"), guest=True)
+              (*(f"demo/{name}" for name in MODULES), f"demo/{VARIABLE_LEVEL}"), guest=True)
 
 
 class Source(NamedTuple):

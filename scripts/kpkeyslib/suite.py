@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from . import (bench, boot, cache, demo, gadgets, gdbstub, guest, inputs, kernel, kunit, needs,
-               proc, qemu, series)
+from . import (attack, bench, boot, cache, demo, gadgets, gdbstub, guest, inputs, kernel, kunit,
+               needs, proc, qemu, series)
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check, needs_lazy, tap
 
@@ -337,6 +337,7 @@ def tests() -> list[Test]:
         _kunit(boot.EAGER, on=False),
         *(_boot(mode) for mode in (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         _boot(boot.EAGER, on=False),
+        *attack.tests(),
         *map(_row, MATRIX),
     ]
 
