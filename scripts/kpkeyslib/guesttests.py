@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests that run the emulator: what judges it, KUnit, boots with attacks on page tables."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import boot, demo, gdbstub, guest, kunit, qemu
+from .testcase import Setting, Test, check, needs_lazy, tap
+
+
+def bare_metal(mode: boot.Mode) -> Test:
+    argument = "off" if not mode.poe else "lazy" if mode.lazy else "eager"
+
+    def run(setting: Setting, where: Path) -> str:
+        needs_lazy(setting, mode)
+        program = guest.programs() / "poetest.elf"
+        argv = [str(setting.emulator.binary), "-M", mode.machine, "-cpu", mode.cpu, "-smp", "2",
+                "-accel", "tcg", "-nodefaults", "-display", "none", "-serial", "stdio",
+                "-kernel", str(program), "-semihosting-config",
+                f"enable=on,target=native,arg=poetest,arg={argument}"]
+        result = boot.run(argv, where / "console.log")
+        check(not result.timeout, "no end")
+        remark = tap(result.console)
+        check(result.status == 0, f"exit status {result.status}")
+        return remark
+
+    return Test(f"emulator: bare metal, {mode.name}", run)
+
+
+def probe(setting: Setting, where: Path) -> str:
+    program = guest.programs() / "poetest.elf"
+    check(not qemu.probe(setting.emulator.binary, program), "POE not seen where it is")
+    check(qemu.probe(setting.emulator.binary, program, "max,poe=off"), "POE seen where it is off")
+    return ""
+
+
+def suites(mode: boot.Mode, on: bool = True) -> Test:
+    def run(setting: Setting, where: Path) -> str:
+        needs_lazy(setting, mode)
+        args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
+        # These machines are for a few cases; the slow ones have nothing to do with them
+        if mode.firmware or mode.nvhe:
+            args.append(kunit.QUICK)
+        found = kunit.run(setting.kernel, setting.emulator, mode, where, args)
+        check(not kunit.wrong(found, mode, on), kunit.wrong(found, mode, on))
+        alarms = kunit.alarms(where)
+        check(not alarms, f"the kernel complains: {alarms[:1]}")
+        passed, skipped = (sum(len(suite[index]) for suite in found.values()) for index in (0, 1))
+        return f"{passed} cases passed" + (f", {skipped} skipped as they must" if skipped else "")
+
+    return Test(f"kunit: {mode.name}{'' if on else ', switched off'}", run)
+
+
+def _run_mixed(setting: Setting, mode: boot.Mode, argv: list[str], log: Path) -> boot.Result:
+    """Boot a machine whose first CPU can split blocks of the linear map, and no other one."""
+    symbols = (setting.kernel.directory / "System.map").read_text()
+    symbol = re.search(r"^(\w+) t has_bbml3$", symbols, re.M)
+    check(symbol, "no has_bbml3() in the kernel")
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(1) as pool:
+        path = Path(directory) / "gdb"
+        called = pool.submit(gdbstub.override, path, int(symbol[1], 16),  # type: ignore[index]
+                             lambda cpu: int(cpu == 0))
+        result = boot.run([*argv, *gdbstub.arguments(path)], log)
+        missed = set(range(mode.cpus)) - set(called.result())
+    check(not missed, f"has_bbml3() was not called on CPU {missed}")
+    return result
+
+
+def attacks(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
+    def run(setting: Setting, where: Path) -> str:
+        needs_lazy(setting, mode)
+        initrd = guest.initramfs(setting.kernel)
+        argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
+                            demo.append("test", on, mode.poe))
+        log = where / "console.log"
+        result = (_run_mixed(setting, mode, argv, log) if mode.mixed else boot.run(argv, log))
+        wrong = demo.verdict(result)
+        check(not wrong, wrong)
+        remark = tap(result.console, "kpkeys-demo: ")
+        found = demo.records(result.console)
+        system = next(record for record in found if record[""] == "system")
+        level = 2 if "virtualization" in mode.machine and not mode.nvhe else 1
+        asked = {"poe": int(mode.poe), "el": level, "cpus": mode.cpus, **geometry,
+                 "linear": "block" if mode.blocks else "page"}
+        check(all(system[key] == str(value) for key, value in asked.items()),
+              f"not the machine that was asked for, {asked}: {system}")
+        total = next(record for record in found if record[""] == "summary")
+        check(total["unexpected"] == "0" and int(total["attacks"]) > 0, f"summary: {total}")
+        wanted = "refused" if mode.poe and on else "allowed"
+        check(int(total[wanted]) > 0, f"no write was {wanted}: {total}")
+        rest = re.sub(r"kpkeys-demo: attack-begin.*?kpkeys-demo: attack-end", "", result.console,
+                      flags=re.S)
+        complaints = boot.complaints(rest)
+        check(not complaints, f"the kernel complains: {complaints[:1]}")
+        return f"{remark}, {total[wanted]} of {total['attacks']} writes {wanted}"
+
+    return Test(f"boot: {mode.name}{'' if on else ', switched off'}", run)
+
+
+def forks(number: int, quick: bool) -> Test:
+    """What page tables cost in memory and in splits, with a linear map that has blocks."""
+    mode = boot.with_cpus(boot.BLOCKS, 8)
+
+    def run(setting: Setting, where: Path) -> str:
+        needs_lazy(setting, mode)
+        initrd = guest.initramfs(setting.kernel)
+        idle = []
+        for on in (True, False):
+            action = f"forks kpkeys_demo_forks={number}" if on else "idle"
+            argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
+                                demo.append(action, on))
+            result = boot.run(argv, where / f"{'on' if on else 'off'}.log")
+            wrong = demo.verdict(result)
+            check(not wrong, wrong)
+            tap(result.console, "kpkeys-demo: ")
+            idle += [record for record in demo.records(result.console) if record[""] == "idle"]
+        free = [int(record["memfree_kb"]) for record in idle]
+        kept = (int(idle[0]["free"]) + int(idle[0]["reserve"])) * 4
+        return (f"MemFree {free[0]} kB, {free[1]} kB without the feature; "
+                f"{kept} kB kept for page tables")
+
+    return Test(f"boot: {mode.name}, {number} forks", run, quick=quick)

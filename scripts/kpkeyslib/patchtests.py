@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of the patches: that they apply, and what checkpatch.pl says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from . import bench, cache, inputs, kernel, proc, series
+from .term import Problem
+from .testcase import Setting, Skip, Test, check
+
+
+def _variable_level(setting: Setting, where: Path) -> str:
+    log = setting.kernel.directory / kernel.VARIABLE_LEVEL
+    errors = re.findall(r"error: (.*)", log.read_text())
+    check(any("level must be a constant" in text for text in errors), f"see {log}")
+    return errors[0]
+
+
+def _base(setting: Setting) -> tuple[Path, str]:
+    source = setting.kernel.source
+    if source.commit is None:
+        raise Skip("--linux names a tree with the series in it")
+    return source.tree, source.commit
+
+
+def _git_am(setting: Setting, where: Path) -> str:
+    repo, commit = _base(setting)
+    files = series.patches()
+    with series.sparse_tree(repo, commit, files) as tree:
+        # As the README says, cover letter and all
+        everything = sorted(series.PATCHES.glob("*.patch"))
+        series.git(tree, "am", "--quiet", "--empty=drop", *everything, what="git am")
+        count = series.git(tree, "rev-list", "--count", f"{commit}..HEAD").strip()
+        check(int(count) == len(files), f"{count} commits, series has {len(files)} patches")
+        head = series.commits(repo, commit, files)
+        check(not series.git(tree, "diff", "--stat", head), "not the tree of the build")
+    with series.sparse_tree(repo, commit, bench.patches()) as tree:
+        series.am(tree, bench.patches())
+    return f"{len(files)} patches"
+
+
+def _quilt(setting: Setting, where: Path) -> str:
+    repo, commit = _base(setting)
+    files = series.patches()
+    env = {"QUILT_PATCHES": str(series.PATCHES), "QUILT_SERIES": str(series.SERIES)}
+    with series.sparse_tree(repo, commit, files) as tree:
+        (tree / ".git").unlink()
+        proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], where / "quilt.log",
+                 "quilt push", cwd=tree, env=env)
+    log = (where / "quilt.log").read_text(errors="replace")
+    moved = re.search(r"^Hunk .*(with fuzz|\(offset).*$", log, re.M)
+    check(not moved, f"not an exact fit: {moved and moved.group()}")
+    return f"{len(files)} patches"
+
+
+def _mock(setting: Setting, where: Path) -> str:
+    """The patches that are for benchmarks on hardware without POE; git allows no fuzz."""
+    repo, commit = _base(setting)
+    files = sorted((inputs.REPO / "bench" / "mock").glob("*.patch"))
+    check(files, "there is none in bench/mock")
+    head = series.commits(repo, commit, series.patches())
+    with series.sparse_tree(repo, head, files) as tree:
+        series.am(tree, files)
+    return f"{len(files)} patch" + "es" * (len(files) > 1)
+
+
+# What checkpatch says and the series does not follow, and why
+_ARGUED = (
+    r"CAMELCASE",  # names that the architecture gives: PIRx_ELx_PERM_PREP and the like
+    r"FILE_PATH_CHANGES",  # MAINTAINERS names the new files by pattern
+    r"Reset-POR_EL1-on-exception.*LEADING_SPACE",  # the style of asm-offsets.c
+    r"asm-kpkeys\.h.*ARCH_INCLUDE_LINUX",  # the header of an architecture includes its own
+    r"arm64-Add-KUnit.*AVOID_EXTERNS",  # cpu_soft_restart() has no prototype in any header
+)
+
+
+_REMARK = re.compile(r"/([^/\n]+\.patch:\d+: .*)$", re.M)  # of checkpatch.pl --terse
+
+
+def _checkpatch(setting: Setting, where: Path) -> str:
+    tree = setting.kernel.source.tree
+    script = tree / "scripts/checkpatch.pl"
+    words = [script.with_name(name) for name in ("spelling.txt", "const_structs.checkpatch")]
+    files = [*series.patches(), *bench.patches()]
+    remarks = []
+    for file in files:
+        argv = ["perl", script, "--strict", "--no-summary", "--terse", "--show-types",
+                f"--root={tree}", file]
+
+        def make(partial: Path, argv: list[str | Path] = argv) -> None:
+            try:
+                # Without a git directory it leaves out spdxcheck.py, which needs further modules.
+                proc.run(argv, partial / "log", "checkpatch.pl", cwd=tree, env={"GIT_DIR": "none"})
+            except Problem:
+                # Remarks, or is it broken?
+                if not _REMARK.search((partial / "log").read_text(errors="replace")):
+                    raise
+
+        key = cache.digest([Path(__file__), script, *words, file])
+        log = cache.entry("checkpatch", key, make) / "log"
+        remarks += _REMARK.findall(log.read_text(errors="replace"))
+    (where / "checkpatch.log").write_text("\n".join(remarks))
+    open_ = [line for line in remarks if not any(re.search(why, line) for why in _ARGUED)]
+    check(not open_, "; ".join(open_))
+    return f"{len(files)} patches, {len(remarks)} remarks argued for"
+
+
+def tests() -> list[Test]:
+    return [
+        Test("series: git am", _git_am),
+        Test("series: quilt, no fuzz", _quilt),
+        Test("series: bench/mock applies on top", _mock),
+        Test("series: checkpatch --strict", _checkpatch),
+        Test("series: a kpkeys level in a variable does not compile", _variable_level),
+    ]
