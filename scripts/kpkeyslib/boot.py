@@ -34,6 +34,7 @@ class Mode(NamedTuple):
     memory: int = 1  # GB
     spare: bool = False
     mixed: bool = False
+    limit: int = 400  # seconds
     args: tuple[str, ...] = ()
 
 

@@ -556,5 +556,6 @@ def _run(setting: Setting, where: Path) -> str:
     return f"{len(found)} writes in {functions} functions, {listed} argued for"
 
 
-def test(variant: str = "") -> Test:
-    return Test("gadgets: POR_EL1 is not set from an argument", _run, variant)
+def test(variant: str = "", quick: bool = True) -> Test:
+    return Test(f"gadgets: POR_EL1 is not set from an argument{variant and ', ' + variant}", _run,
+                variant, quick)

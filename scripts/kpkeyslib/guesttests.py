@@ -77,7 +77,8 @@ def attacks(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
                             demo.append("test", on, mode.poe))
         log = where / "console.log"
-        result = (_run_mixed(setting, mode, argv, log) if mode.mixed else boot.run(argv, log))
+        result = (_run_mixed(setting, mode, argv, log) if mode.mixed
+                  else boot.run(argv, log, mode.limit))
         wrong = demo.verdict(result)
         check(not wrong, wrong)
         remark = tap(result.console, "kpkeys-demo: ")
@@ -123,4 +124,6 @@ def forks(number: int, quick: bool) -> Test:
         return (f"MemFree {free[0]} kB, {free[1]} kB without the feature; "
                 f"{kept} kB kept for page tables")
 
-    return Test(f"boot: {mode.name}, {number} forks", run, quick=quick)
+    return Test(f"boot: {mode.name}, {number} forks", run, quick=quick,
+                inputs=(str(number), *(Path(m.__file__ or "") for m in (boot, demo, guest)),
+                        Path(__file__)))

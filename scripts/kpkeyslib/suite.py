@@ -3,79 +3,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
 import time
 import unittest
 from pathlib import Path
-from typing import NamedTuple
 
-from . import attack, boot, gadgets, guesttests, inputs, kernel, needs, patchtests, proc, qemu
+from . import (attack, boot, gadgets, guesttests, inputs, kernel, matrix, needs, patchtests, proc,
+               qemu)
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
-
-
-class Row(NamedTuple):
-    """A row of the matrix: a kernel, a machine, and the page size and VA the two come up with."""
-
-    variant: str
-    page: int  # KB
-    va: int
-    mode: boot.Mode
-    quick: bool = False
-    cannot: str = ""
-
-
-_8 = functools.partial(boot.with_cpus, cpus=8)
-_1 = functools.partial(boot.with_cpus, cpus=1)
-_KPTI = boot.with_kpti
-_SPARE = boot.with_spare_memory
-# LESSER has KPTI, and fewer bits where 52 depend on LPA2: with pages of 4K and 16K.
-MATRIX = (
-    Row("16k debug", 16, 52, _SPARE(_8(boot.LAZY_VHE)), quick=True),
-    Row("16k debug", 16, 47, boot.LESSER, quick=True),
-    Row("16k debug", 16, 52, _1(_KPTI(boot.EAGER))),
-    Row("16k debug", 16, 52, boot.BLOCKS),
-    Row("", 4, 52, _SPARE(_8(boot.LAZY))),
-    Row("", 4, 52, _SPARE(_1(boot.EAGER_VHE))),
-    Row("", 4, 52, _SPARE(boot.BLOCKS)),
-    Row("", 4, 48, _SPARE(_8(boot.LESSER))),
-    Row("debug kasan", 4, 52, boot.EAGER_VHE),
-    Row("debug kasan", 4, 52, _SPARE(_1(boot.LAZY))),
-    Row("debug kasan", 4, 48, boot.LESSER),
-    Row("debug kasan", 4, 52, _SPARE(boot.BLOCKS)),
-    Row("va39 debug", 4, 39, _SPARE(_8(boot.EAGER))),
-    Row("va39 debug", 4, 39, _1(_KPTI(boot.LAZY))),
-    Row("va39 debug", 4, 39, boot.LAZY_VHE),
-    Row("va39 debug", 4, 39, boot.BLOCKS),
-    Row("64k debug", 64, 52, _SPARE(_8(boot.LAZY))),
-    Row("64k debug", 64, 52, _1(boot.EAGER_VHE)),
-    Row("64k debug", 64, 52, _KPTI(boot.EAGER)),
-    Row("64k debug", 64, 52, _SPARE(boot.BLOCKS)),
-    Row("64k va48 debug kasan", 64, 48, boot.LAZY_VHE),
-    Row("64k va48 debug kasan", 64, 48, _SPARE(_KPTI(boot.EAGER))),
-    Row("16k va39", 16, 39, boot.LAZY, cannot="39-bit VA is for pages of 4K only"),
-    Row("64k va39", 64, 39, boot.LAZY, cannot="39-bit VA is for pages of 4K only"),
-)
-
-
-def _row(row: Row) -> Test:
-    checks = [axis for axis in ("debug", "kasan") if axis in row.variant]
-    name = ", ".join((f"matrix: {row.page}K pages", f"{row.va}-bit VA", *checks, row.mode.name))
-    if row.cannot:
-        def listed(_: Setting, where: Path) -> str:
-            raise Skip(row.cannot)
-
-        return Test(name, listed, quick=row.quick)
-    args = ("page_poison=1",) if "debug" in row.variant else ()
-    mode = row.mode._replace(args=(*row.mode.args, *args))
-    if row.page == 64:
-        # A huge page has 512M, and so has a block of the linear map: 1G would not do
-        mode = mode._replace(memory=4)
-    test = guesttests.attacks(mode, page=row.page * 1024, va=row.va)
-    return Test(name, test.run, row.variant, row.quick)
 
 
 def _self_tests() -> list[Test]:
@@ -120,7 +58,7 @@ def tests() -> list[Test]:
         *map(guesttests.attacks, (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         guesttests.attacks(boot.EAGER, on=False),
         *attack.tests(),
-        *map(_row, MATRIX),
+        *matrix.tests(),
     ]
 
 

@@ -29,6 +29,7 @@ class Test(NamedTuple):
     run: Callable[[Setting, Path], str]
     variant: str = ""  # of the kernel
     quick: bool = True  # not only with --full
+    inputs: tuple[str | Path, ...] = ()  # what it is made of; if given, --full runs it once
 
 
 def check(good: object, text: str) -> None:

@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import (boot, cache, cli, demo, kernel, kunit, needs, proc, qemu, suite,
-                       testcase)
+from kpkeyslib import boot, cache, cli, demo, kunit, needs, proc, qemu, testcase
 from kpkeyslib.term import Problem
 
 from .support import Scratch
@@ -160,38 +159,6 @@ CONSOLE = """\
 
 def result(console: str, timeout: bool = False) -> boot.Result:
     return boot.Result(console, 0, timeout, 1.0)
-
-
-class Matrix(Scratch):
-    ROWS = [row for row in suite.MATRIX if not row.cannot]
-
-    def test_what_matters_meets_every_page_size(self) -> None:
-        for page in (4, 16, 64):
-            modes = [row.mode for row in self.ROWS if row.page == page]
-            for what, met in (
-                ("lazy", any(mode.lazy for mode in modes)),
-                ("eager", any(not mode.lazy for mode in modes)),
-                ("EL1", any("virtualization" not in mode.machine for mode in modes)),
-                ("EL2", any("virtualization" in mode.machine for mode in modes)),
-                ("KPTI", any("kpti=on" in mode.args for mode in modes)),
-                ("hotplug", any(mode.spare for mode in modes)),
-                ("blocks", any("midr" in mode.cpu for mode in modes)),
-                ("1 and 8 CPUs", {1, 8} <= {mode.cpus for mode in modes}),
-                ("lockdep", any("debug" in row.variant for row in self.ROWS if row.page == page)),
-            ):
-                self.assertTrue(met, f"{page}K pages: {what}")
-        self.assertLessEqual({39, 48, 52}, {row.va for row in self.ROWS})
-        self.assertLessEqual({39, 48, 52}, {row.va for row in self.ROWS if row.page == 4})
-
-    def test_the_kernels_can_be_configured(self) -> None:
-        for row in self.ROWS:
-            for path in kernel.fragments(row.variant):
-                self.assertTrue(path.is_file(), path)
-
-    def test_a_quick_run_builds_one_kernel_more(self) -> None:
-        self.assertEqual(len({row.variant for row in suite.MATRIX if row.quick}), 1)
-        names = [test.name for test in suite.tests()]
-        self.assertEqual(len(names), len(set(names)))
 
 
 class Reading(Scratch):
