@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     linux(sub)
     emulator(sub)
     sub.add_argument("--full", action="store_true",
-                     help="all of the matrix of kernels and machines, not only a quick part")
+                     help="all of the matrix of kernels and machines, not only a quick part;"
+                     " what of it passed before, with the same inputs, is kept")
+    sub.add_argument("--fresh", action="store_true", help="with --full: run that again, too")
     sub.add_argument("--list", action="store_true", help="only list the tests")
     sub.add_argument("filter", nargs="*", metavar="TEXT", help="only tests whose name contains it")
     sub = add("bench", "count the instructions and barriers that the protection costs", _bench)
@@ -92,7 +94,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    return suite.run(args.linux, args.qemu, args.filter, args.list, args.full)
+    return suite.run(args.linux, args.qemu, args.filter, args.list, args.full, args.fresh)
 
 
 def _bench(args: argparse.Namespace) -> int:

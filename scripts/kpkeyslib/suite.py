@@ -11,7 +11,8 @@ import unittest
 from pathlib import Path
 
 from . import (attack, boot, gadgets, guesttests, inputs, kernel, matrix, needs, patchtests, proc,
-               qemu)
+               qemu, results)
+from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
 
@@ -62,31 +63,59 @@ def tests() -> list[Test]:
     ]
 
 
-def _one(test: Test, setting: Setting | None) -> str:
-    """Run a test and print its line; 'passed', 'failed' or 'skipped'."""
+def _one(test: Test, setting: Setting | None, again: bool) -> Result:
+    """Run a test, if it did not pass before, and print its line."""
     where = boot.LOGS / re.sub(r"\W+", "-", test.name)
-    shutil.rmtree(where, ignore_errors=True)
-    where.mkdir(parents=True)
-    start = time.monotonic()
-    try:
-        remark, outcome = test.run(setting, where), "passed"  # type: ignore[arg-type]
-    except Skip as err:
-        remark, outcome = str(err), "skipped"
-    except (AssertionError, Problem, OSError, KeyError, ValueError, StopIteration) as err:
-        remark, outcome = f"{err or type(err).__name__}", "failed"
-    seconds = time.monotonic() - start
-    word = {"passed": "ok", "failed": "not ok", "skipped": "skip"}[outcome]
-    text = f"{word:6} {test.name} ({seconds:.1f} s)" + (f": {remark}" if remark else "")
-    if outcome == "failed":
+    result = results.recall(test, setting) if setting and test.inputs and not again else None
+    if result is None:
+        shutil.rmtree(where, ignore_errors=True)
+        where.mkdir(parents=True)
+        start = time.monotonic()
+        try:
+            remark, outcome = test.run(setting, where), "passed"  # type: ignore[arg-type]
+        except Skip as err:
+            remark, outcome = str(err), "skipped"
+        except (AssertionError, Problem, OSError, KeyError, ValueError, StopIteration) as err:
+            remark, outcome = f"{err or type(err).__name__}", "failed"
+        result = Result(test.name, outcome, time.monotonic() - start, remark)
+        if setting and test.inputs:
+            results.remember(test, setting, result)
+    text = f"{results.WORDS[result.outcome]:6} {test.name} ({result.seconds:.1f} s)"
+    text += f": {result.remark}" if result.remark else ""
+    if result.outcome == "failed":
         logs = sorted(where.glob("*.log"), key=lambda log: log.stat().st_mtime)
         for log in logs[-1:]:
             text += f"\n    see {log}, which ends:\n{proc.tail(log)}"
     say(text)
-    return outcome
+    return result
+
+
+def _run(
+    own: list[Test], rest: list[Test], linux: str | None, binary: str | None, again: bool,
+    found: dict[str, Result], about: list[str]
+) -> None:
+    """Run the tests, kernel after kernel; what is found so far counts if this is interrupted."""
+    for test in own:
+        found[test.name] = _one(test, None, again)
+    if not rest:
+        return
+    known = inputs.base()
+    # One more than the CPUs are good for: there are tests that wait, rather than compute
+    workers = len(os.sched_getaffinity(0)) // 2 + 2
+    for variant in dict.fromkeys(test.variant for test in rest):
+        built = kernel.build(known, linux, variant)
+        setting = Setting(built, qemu.find(known, binary))
+        about[:] = [f"{built.source.name} and {built.patches} patches, {built.compiler};"
+                    f" {setting.emulator.name}"]
+        calls = [lambda test=test, setting=setting: _one(test, setting, again)
+                 for test in rest if test.variant == variant]
+        for _, result in proc.parallel(workers, calls):
+            found[result.name] = result
 
 
 def run(
-    linux: str | None, binary: str | None, wanted: list[str], only_list: bool, full: bool
+    linux: str | None, binary: str | None, wanted: list[str], only_list: bool, full: bool,
+    fresh: bool
 ) -> int:
     own, rest = (
         [test for test in group if (full or test.quick)
@@ -100,17 +129,13 @@ def run(
             raise Problem(f"no test has {' or '.join(wanted)} in its name; see --list --full")
         return 0
     needs.ensure()
-    results = [_one(test, None) for test in own]
-    if rest:
-        known = inputs.base()
-        # One more than the CPUs are good for: there are tests that wait, rather than compute
-        workers = len(os.sched_getaffinity(0)) // 2 + 2
-        for variant in dict.fromkeys(test.variant for test in rest):
-            built = kernel.build(known, linux, variant)
-            setting = Setting(built, qemu.find(known, binary))
-            calls = [lambda test=test, setting=setting: _one(test, setting)
-                     for test in rest if test.variant == variant]
-            results += [outcome for _, outcome in proc.parallel(workers, calls)]
-    passed, failed, skipped = (results.count(word) for word in ("passed", "failed", "skipped"))
-    say(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-    return 1 if failed else 0
+    found: dict[str, Result] = {}
+    about: list[str] = []
+    try:
+        _run(own, rest, linux, binary, fresh or not full, found, about)
+    finally:
+        all_ = [found.get(test.name, Result(test.name, "not run")) for test in own + rest]
+        results.write(all_, "".join(about), results.DIRECTORY)
+    say(f"results: {results.DIRECTORY / 'results.md'} and results.xml")
+    say(results.summary(all_))
+    return 1 if any(result.outcome == "failed" for result in all_) else 0
