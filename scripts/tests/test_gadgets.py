@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import gadgets, needs, proc
+from kpkeyslib import gadgets, needs, origins, proc
 
 from .support import Scratch
 
@@ -33,16 +33,16 @@ class Gadgets(Scratch):
             proc.output([needs.cross_prefix() + tool, *args], tool)
         return self.dir / "vmlinux"
 
-    def origins(self, *args: str) -> list[set[str]]:
-        return [set(write.origins) for write in gadgets.inspect(self.link(*args))]
+    def of(self, *args: str) -> list[set[str]]:
+        return [set(write.origins) for write in origins.inspect(self.link(*args))]
 
     def test_an_argument(self) -> None:
-        self.assertEqual(self.origins(f"msr {POR}, x0; ret"), [{"argument"}])
-        self.assertEqual(self.origins(f"and x3, x5, #7; orr x3, x3, #16; msr {POR}, x3; ret"),
+        self.assertEqual(self.of(f"msr {POR}, x0; ret"), [{"argument"}])
+        self.assertEqual(self.of(f"and x3, x5, #7; orr x3, x3, #16; msr {POR}, x3; ret"),
                          [{"argument"}])
 
     def test_an_argument_that_was_spilled(self) -> None:
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             stp x29, x30, [sp, #-48]!
             mov x29, sp
             stp x19, x1, [sp, #16]
@@ -53,12 +53,12 @@ class Gadgets(Scratch):
             ret"""), [{"argument"}])
 
     def test_a_constant(self) -> None:
-        self.assertEqual(self.origins(f"mov x1, #3; movk x1, #1, lsl #16; msr {POR}, x1; ret"),
+        self.assertEqual(self.of(f"mov x1, #3; movk x1, #1, lsl #16; msr {POR}, x1; ret"),
                          [{"constant"}])
-        self.assertEqual(self.origins(f"msr {POR}, xzr; ret"), [{"constant"}])
+        self.assertEqual(self.of(f"msr {POR}, xzr; ret"), [{"constant"}])
 
     def test_a_level_that_is_raised_and_restored(self) -> None:
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             sub sp, sp, #32
             mrs x9, {POR}
             str x9, [sp, #8]
@@ -72,7 +72,7 @@ class Gadgets(Scratch):
             ret"""), [{"POR_EL1"}] * 2)
 
     def test_paths_that_join(self) -> None:
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             cbz x2, 1f
             mov x3, #1
             b 2f
@@ -81,7 +81,7 @@ class Gadgets(Scratch):
             ret"""), [{"argument", "constant"}])
 
     def test_a_loop(self) -> None:
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             mov x3, #1
         1:  msr {POR}, x3
             mov x3, x0
@@ -93,20 +93,20 @@ class Gadgets(Scratch):
         for text, where in ((f"ldr x1, [x1, #8]; msr {POR}, x1", "an argument"),
                             (f"ldr x1, [sp, #8]; msr {POR}, x1", "the stack"),
                             (f"mrs x1, sp_el0; ldr x1, [x1, #8]; msr {POR}, x1", "current")):
-            self.assertEqual(self.origins(text + "; ret"), [{f"memory of {where}"}])
-        self.assertEqual(self.origins(f"ldr x1, [x1]; ldr x1, [x1]; msr {POR}, x1; ret"),
+            self.assertEqual(self.of(text + "; ret"), [{f"memory of {where}"}])
+        self.assertEqual(self.of(f"ldr x1, [x1]; ldr x1, [x1]; msr {POR}, x1; ret"),
                          [{"memory"}])
 
     def test_registers(self) -> None:
         for name, origin in (("S3_5_C10_C2_4", "POR_EL12"), ("S3_4_C10_C2_4", "POR_EL1"),
                              ("S3_3_C10_C2_4", "another system register")):
-            self.assertEqual(self.origins(f"mrs x1, {name}; msr {POR}, x1; ret"), [{origin}])
+            self.assertEqual(self.of(f"mrs x1, {name}; msr {POR}, x1; ret"), [{origin}])
 
     def test_a_call_leaves_nothing_behind(self) -> None:
-        self.assertEqual(self.origins(f"mov x9, #1; bl g; msr {POR}, x0; msr {POR}, x9; ret"),
+        self.assertEqual(self.of(f"mov x9, #1; bl g; msr {POR}, x0; msr {POR}, x9; ret"),
                          [{"result of a call"}, {"unknown"}])
         # It may write where it gets a pointer to
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             sub sp, sp, #32
             str xzr, [sp, #16]
             add x0, sp, #16
@@ -125,11 +125,11 @@ class Gadgets(Scratch):
         3:  mov x9, x0
         4:  msr {POR}, x9
         5:  .previous"""
-        self.assertEqual(self.origins(text), [{"constant"}, {"unknown"}])
-        found = gadgets.inspect(self.link(
+        self.assertEqual(self.of(text), [{"constant"}, {"unknown"}])
+        found = origins.inspect(self.link(
             text, ".long 1b - ., 3b - .; .hword 1; .byte 2b - 1b, 4b - 3b"))
         self.assertIn({"argument", "constant"}, [set(write.origins) for write in found])
-        found = gadgets.inspect(self.link(
+        found = origins.inspect(self.link(
             text, ".long 2b - ., 4b - .; .hword 1; .byte 4, 5b - 4b"))
         self.assertEqual([(w.function, w.offset, w.origins) for w in found],
                          [("f", 8, {"constant"})] * 2)
@@ -142,12 +142,12 @@ class Gadgets(Scratch):
         2:  mov x9, x0
         3:  msr {POR}, x9
             ret"""
-        self.assertEqual(self.origins(text), [{"constant"}])
-        self.assertEqual(self.origins(text, "", ".long 1b - ., 2b - .; .quad 0"),
+        self.assertEqual(self.of(text), [{"constant"}])
+        self.assertEqual(self.of(text, "", ".long 1b - ., 2b - .; .quad 0"),
                          [{"argument", "constant"}])
 
     def test_a_switch(self) -> None:
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             mov x9, #2
             adr x3, 1f
             add x3, x3, w1, sxtb #2
@@ -159,7 +159,7 @@ class Gadgets(Scratch):
             ret"""), [{"argument", "constant"}])
 
     def test_a_part_that_was_moved_away(self) -> None:
-        self.assertEqual(self.origins(f"""
+        self.assertEqual(self.of(f"""
             mov x9, #1
             cbnz x0, f.cold
             ret
@@ -170,16 +170,16 @@ class Gadgets(Scratch):
             ret"""), [{"constant"}, {"argument"}])
 
     def test_code_that_nothing_leads_to(self) -> None:
-        self.assertEqual(self.origins(f"ret; msr {POR}, xzr"), [{"unknown"}])
+        self.assertEqual(self.of(f"ret; msr {POR}, xzr"), [{"unknown"}])
 
     def test_all_three_registers(self) -> None:
-        found = gadgets.inspect(self.link(
+        found = origins.inspect(self.link(
             "msr S3_4_C10_C2_4, x1; msr S3_5_C10_C2_4, x1; msr S3_3_C10_C2_4, x1; ret"))
         self.assertEqual([write.register for write in found], ["POR_EL2", "POR_EL12"])
 
     def test_what_must_be_argued_for(self) -> None:
-        def argued(function: str, *origins: str, register: str = "POR_EL1") -> str | None:
-            return gadgets.argued(gadgets.Write(function, 0, register, frozenset(origins)))
+        def argued(function: str, *kinds: str, register: str = "POR_EL1") -> str | None:
+            return gadgets.argued(origins.Write(function, 0, register, frozenset(kinds)))
 
         self.assertEqual(argued("anything", "constant", "POR_EL1"), "")
         self.assertTrue(argued("__switch_to", "memory of an argument"))
