@@ -20,6 +20,10 @@ ARGUED = (
      "context switch: thread.por_el1 of the next task"),
     ("ret_to_kernel", {"POR_EL1"}, {"memory of the stack"},
      "exception return: pt_regs, as saved at entry"),
+    ("__sdei_asm_handler", {"POR_EL1"}, {"memory of an argument"},
+     "return from an SDEI event: pt_regs, as saved at entry"),
+    ("power_down_finisher", {"POR_EL1"}, {"argument"},
+     "KUnit test of resume only: makes a register that power down has lost"),
     ("cpu_do_resume", {"POR_EL1"}, {"memory of an argument"},
      "resume: what cpu_do_suspend() saved"),
     ("__finalise_el2", {"POR_EL1"}, {"POR_EL12"},
@@ -59,7 +63,9 @@ def table(found: list[Write]) -> str:
 
 
 def _run(setting: Setting, where: Path) -> str:
-    found = inspect(setting.kernel.directory / "vmlinux")
+    listed = setting.kernel.source.tree / "tools/objtool/noreturns.h"
+    noreturn = frozenset(re.findall(r"^NORETURN\((\w+)\)", listed.read_text(), re.M))
+    found = inspect(setting.kernel.directory / "vmlinux", noreturn)
     check(found, "no write of POR_EL1 in vmlinux")
     (where / "gadgets.txt").write_text(table(found) + "\n")
     bad = [write for write in found if argued(write) is None]

@@ -56,10 +56,11 @@ class Insn(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What is patched at run time, and where faults go on."""
+    """What is patched at run time, where faults go on, and what does not return."""
 
     replaced: dict[int, list[tuple[int, int, int]]]  # original: replacement, lengths of both
     others: dict[int, list[int]]  # further addresses that may come after an instruction
+    noreturn: frozenset[str]
 
 
 class Text(NamedTuple):
@@ -368,7 +369,9 @@ def _flow(insns: dict[int, Insn], tables: Tables) -> dict[int, set[int]]:
     for address, insn in insns.items():
         to = _target(insn)
         found = {to} if to is not None else set()
-        if not re.match(r"(b|br|bra.*|ret\w*|eret\w*|drps|udf)$", insn.name):
+        called = insn.operands[0].split()[-1].strip("<>") if insn.name == "bl" else ""
+        if (not re.match(r"(b|br|bra.*|ret\w*|eret\w*|drps|udf)$", insn.name)
+                and called not in tables.noreturn):
             found.add(ends.get(address + 4, address + 4))
         if insn.name == "br" and _switch(insns, insn):
             # Wherever it may go, and where it may not
@@ -443,7 +446,7 @@ def writes(text: str, tables: Tables) -> list[Write]:
             for replacement, _, long in patches:
                 insns.update({i.address: i for i in _slice(all_, replacement, long)})
         origins: dict[int, set[str]] = {a: set() for a, i in insns.items() if _register(i)}
-        for insn, state in _states(insns, Tables(mine, tables.others), all_.starts[first]):
+        for insn, state in _states(insns, tables._replace(replaced=mine), all_.starts[first]):
             origins[insn.address] |= {kind for kind, _ in _get(state, insn.operands[-1])}
         for address, kinds in origins.items():
             home, more = back.get(address, (address, 0))
@@ -459,7 +462,7 @@ def _bytes(vmlinux: Path, start: int, stop: int) -> bytes:
     return bytes.fromhex("".join(re.findall(r"^ [0-9a-f]+ ((?:[0-9a-f]+ ){1,4})", text, re.M)))
 
 
-def _tables(vmlinux: Path) -> Tables:
+def _tables(vmlinux: Path, noreturn: frozenset[str]) -> Tables:
     symbols = {name: int(address, 16) for address, name in re.findall(
         r"^(\w+) \w (\w+)$", proc.output([needs.cross_prefix() + "nm", vmlinux], "nm"), re.M)}
 
@@ -486,10 +489,10 @@ def _tables(vmlinux: Path) -> Tables:
         others.setdefault(code, []).extend((target, code + 4))
     for insn, fixup, _ in entries("__start___ex_table", "__stop___ex_table", "<iii"):
         others.setdefault(insn, []).append(fixup)
-    return Tables(replaced, others)
+    return Tables(replaced, others, noreturn)
 
 
-def inspect(vmlinux: Path) -> list[Write]:
-    """All writes of the registers in a kernel."""
+def inspect(vmlinux: Path, noreturn: frozenset[str]) -> list[Write]:
+    """All writes of the registers in a kernel, of which some functions do not return."""
     text = proc.output([needs.cross_prefix() + "objdump", "-d", "-z", vmlinux], "objdump")
-    return writes(text, _tables(vmlinux))
+    return writes(text, _tables(vmlinux, noreturn))

@@ -33,8 +33,11 @@ class Gadgets(Scratch):
             proc.output([needs.cross_prefix() + tool, *args], tool)
         return self.dir / "vmlinux"
 
+    def inspect(self, *args: str) -> list[origins.Write]:
+        return origins.inspect(self.link(*args), frozenset(("dies",)))
+
     def of(self, *args: str) -> list[set[str]]:
-        return [set(write.origins) for write in origins.inspect(self.link(*args))]
+        return [set(write.origins) for write in self.inspect(*args)]
 
     def test_an_argument(self) -> None:
         self.assertEqual(self.of(f"msr {POR}, x0; ret"), [{"argument"}])
@@ -126,11 +129,11 @@ class Gadgets(Scratch):
         4:  msr {POR}, x9
         5:  .previous"""
         self.assertEqual(self.of(text), [{"constant"}, {"unknown"}])
-        found = origins.inspect(self.link(
-            text, ".long 1b - ., 3b - .; .hword 1; .byte 2b - 1b, 4b - 3b"))
+        found = self.inspect(
+            text, ".long 1b - ., 3b - .; .hword 1; .byte 2b - 1b, 4b - 3b")
         self.assertIn({"argument", "constant"}, [set(write.origins) for write in found])
-        found = origins.inspect(self.link(
-            text, ".long 2b - ., 4b - .; .hword 1; .byte 4, 5b - 4b"))
+        found = self.inspect(
+            text, ".long 2b - ., 4b - .; .hword 1; .byte 4, 5b - 4b")
         self.assertEqual([(w.function, w.offset, w.origins) for w in found],
                          [("f", 8, {"constant"})] * 2)
 
@@ -172,9 +175,18 @@ class Gadgets(Scratch):
     def test_code_that_nothing_leads_to(self) -> None:
         self.assertEqual(self.of(f"ret; msr {POR}, xzr"), [{"unknown"}])
 
+    def test_a_call_that_does_not_return(self) -> None:
+        for function, kinds in (("g", {"argument", "result of a call"}), ("dies", {"argument"})):
+            self.assertEqual(self.of(f"""
+                cbnz x0, 1f
+                bl {function}
+            1:  msr {POR}, x0
+                ret
+            dies: b ."""), [kinds])
+
     def test_all_three_registers(self) -> None:
-        found = origins.inspect(self.link(
-            "msr S3_4_C10_C2_4, x1; msr S3_5_C10_C2_4, x1; msr S3_3_C10_C2_4, x1; ret"))
+        found = self.inspect(
+            "msr S3_4_C10_C2_4, x1; msr S3_5_C10_C2_4, x1; msr S3_3_C10_C2_4, x1; ret")
         self.assertEqual([write.register for write in found], ["POR_EL2", "POR_EL12"])
 
     def test_what_must_be_argued_for(self) -> None:
@@ -192,6 +204,10 @@ class Gadgets(Scratch):
 
     def test_the_test_fails(self) -> None:
         setting = mock.Mock()
+        setting.kernel.source.tree = self.dir
+        listed = self.dir / "tools/objtool/noreturns.h"
+        listed.parent.mkdir(parents=True)
+        listed.write_text("NORETURN(panic)\n")
         setting.kernel.directory = self.link(f"msr {POR}, x0; ret").parent
         with self.assertRaisesRegex(AssertionError, r"1 of 1 writes.*f\+0x0 .*argument"):
             gadgets.test().run(setting, self.dir)
