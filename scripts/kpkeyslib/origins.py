@@ -6,8 +6,9 @@ slot are followed along all paths of its disassembly, with those that the kernel
 in at run time: alternatives, static keys, fixups of faults.
 
 Assumed is what compilers do: calls keep x19 to x29, and write to the caller's stack only
-above an address that they get, in a register or on the stack. What chooses a path, or one
-of two values, is not followed.
+above an address that they get, in a register or on the stack; a store through a pointer
+from elsewhere does not hit the stack. What chooses a path, or one of two values, is not
+followed.
 """
 
 from __future__ import annotations
