@@ -18,16 +18,19 @@ TABLES = """
     .section __jump_table, "a"
     __start___jump_table: {keys}
     __stop___jump_table:
+    .section __ex_table, "a"
+    __start___ex_table: {fixups}
+    __stop___ex_table:
 """
 
 
 class Gadgets(Scratch):
-    def link(self, text: str, alternatives: str = "", keys: str = "") -> Path:
+    def link(self, text: str, alternatives: str = "", keys: str = "", fixups: str = "") -> Path:
         """An ELF file with the code of f(), and what the kernel patches in it."""
         source = self.dir / "f.s"
         source.write_text(".text; .type f, %function; .global f; f:\n" + text
                           + "\n.text; g: ret\n"
-                          + TABLES.format(alternatives=alternatives, keys=keys))
+                          + TABLES.format(alternatives=alternatives, keys=keys, fixups=fixups))
         for tool, *args in (["gcc", "-c", source, "-o", self.dir / "f.o"],
                             ["ld", "-e", "f", self.dir / "f.o", "-o", self.dir / "vmlinux"]):
             proc.output([needs.cross_prefix() + tool, *args], tool)
@@ -136,6 +139,30 @@ class Gadgets(Scratch):
             text, ".long 2b - ., 4b - .; .hword 1; .byte 4, 5b - 4b")
         self.assertEqual([(w.function, w.offset, w.origins) for w in found],
                          [("f", 8, {"constant"})] * 2)
+
+    def test_a_branch_that_a_function_patches_away(self) -> None:
+        text = f"""
+            mov x9, #1
+        1:  b 3f
+            mov x9, x0
+        2:  nop
+        3:  msr {POR}, x9
+            ret"""
+        self.assertEqual(self.of(text), [{"constant"}])
+        self.assertEqual(self.of(text, ".long 1b - ., 0; .hword 0x8001; .byte 2b - 1b, 0"),
+                         [{"argument", "constant"}])
+
+    def test_a_fault(self) -> None:
+        text = f"""
+            mov x9, #1
+        1:  ldtr x3, [x4]
+            b 3f
+        2:  mov x9, x0
+        3:  msr {POR}, x9
+            ret"""
+        self.assertEqual(self.of(text), [{"constant"}])
+        self.assertEqual(self.of(text, "", "", ".long 1b - ., 2b - .; .hword 0, 0"),
+                         [{"argument", "constant"}])
 
     def test_a_static_key(self) -> None:
         text = f"""
