@@ -22,7 +22,7 @@ AXES = {
     "page": {"4k": "4K pages", "16k": "16K pages", "64k": "64K pages"},
     "va": {"52": "52-bit VA", "48": "48-bit VA", "39": "39-bit VA"},
     "checker": {"-": "", "kasan": "KASAN", "kfence": "KFENCE", "pagealloc": "DEBUG_PAGEALLOC"},
-    # What arm64 has in 7.3; no PREEMPT_NONE or PREEMPT_VOLUNTARY
+    # What arm64 has in 7.3: no PREEMPT_NONE or PREEMPT_VOLUNTARY, not with PREEMPT_DYNAMIC either
     "preempt": {"full": "", "lazy": "PREEMPT_LAZY", "rt": "PREEMPT_RT"},
     "locks": {"-": "", "debug": "lockdep"},  # and checks of memory management
     # The machine
@@ -132,8 +132,10 @@ _MODULES = tuple(Path(module.__file__ or "") for module in (boot, demo, guest, g
 
 
 def _boots(row: Row) -> Test:
-    test = guesttests.attacks(mode(row), page=int(row.page[:-1]) * 1024, va=va(row))
-    return Test(name(row), test.run, variant(row), row.quick, (repr(row), *_MODULES))
+    machine, geometry = mode(row), {"page": int(row.page[:-1]) * 1024, "va": va(row)}
+    test = guesttests.attacks(machine, **geometry)
+    return Test(name(row), test.run, variant(row), row.quick,
+                (repr(machine), repr(geometry), *_MODULES))
 
 
 def _cannot(pair: dict[str, str], why: str) -> Test:
