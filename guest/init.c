@@ -193,6 +193,21 @@ static const char * const complaints[] = {
 	"page dumped because", "bad: scheduling", "pagealloc: ",
 };
 
+static void note(struct report *report, const char *text)
+{
+	const char *found;
+
+	report->write |= strstr(text, "WnR = 1") != NULL;
+	report->overlay |= strstr(text, "Overlay = 1") != NULL;
+	if (report->refused && !*report->table && strstr(text, "kpkeys:   "))
+		snprintf(report->table, sizeof(report->table), "%s", text);
+	report->refused |= strstr(text, "kpkeys: write to page table ") && strstr(text, " refused");
+	report->survived |= strstr(text, "lkdtm: FAIL: survived bad write") != NULL;
+	found = strstr(text, "XFAIL: ");
+	if (found)
+		snprintf(report->xfail, sizeof(report->xfail), "%s", found + 7);
+}
+
 void drain_log(struct report *report)
 {
 	char rec[2048];
@@ -213,8 +228,7 @@ void drain_log(struct report *report)
 			continue;
 		text[strcspn(text, "\n")] = '\0';
 		if (report) {
-			report->write |= strstr(text, "WnR = 1") != NULL;
-			report->overlay |= strstr(text, "Overlay = 1") != NULL;
+			note(report, text);
 			continue;
 		}
 		for (i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
@@ -277,6 +291,23 @@ static int attacker(void *arg)
 	_exit(0);
 }
 
+/* Does the kernel name the table? It does not say so every time: there is a limit */
+static void check_report(const struct report *report, const char *target, const char *level,
+			 struct tally *t)
+{
+	char wanted[40];
+
+	if (!report->refused)
+		return;
+	t->reported++;
+	snprintf(wanted, sizeof(wanted), "%s table of %s", level,
+		 !strcmp(target, "user") ? "process " : "the kernel");
+	if (!strstr(report->table, wanted)) {
+		say("# not '%s': %s", wanted, report->table);
+		t->misreported++;
+	}
+}
+
 /*
  * One store to one entry by a child process. @row is the module's line for the
  * table. In test mode the outcome is a TAP line, too.
@@ -329,6 +360,7 @@ static void attack(const char *target, const char *row, const char *kind, bool t
 	t->allowed += allowed;
 	t->errors += !refused && !allowed;
 	t->unexpected += *expected == '0';
+	check_report(&report, target, level, t);
 	if (!tap)
 		return;
 	if (expect == EXPECT_NOTHING)
@@ -527,6 +559,8 @@ static int mode_test(void)
 	if (spare)
 		test_memory_hotplug(spare);
 	test_kunit();
+	if (expect != EXPECT_NOTHING)
+		test_lkdtm(expect == EXPECT_PROTECTED);
 	check_pgtables("at the end");
 	show_statistics();
 	test_lockdep();
@@ -535,6 +569,9 @@ static int mode_test(void)
 	scan("image", true);
 	attack_all(true, &t);
 	result(!t.errors && t.attacks, "all attacks could be made");
+	if (expect == EXPECT_PROTECTED)
+		result(t.reported && !t.misreported, "%d reports name the table that was attacked",
+		       t.reported);
 	drain_log(NULL);
 	result(!nr_complaints, "no unannounced complaint in the kernel log");
 	say("1..%d", nr_tests);
@@ -553,6 +590,13 @@ static int mode_attack(void)
 	result(!nr_complaints, "no unannounced complaint in the kernel log");
 	say("1..%d", nr_tests);
 	return nr_failed || t.errors || !t.attacks;
+}
+
+static int mode_panic(void)
+{
+	test_lkdtm_panic();
+	say("1..%d", nr_tests);
+	return nr_failed != 0;
 }
 
 static int mode_forks(bool many)
@@ -712,6 +756,8 @@ int main(int argc, char **argv)
 			status = mode_attack();
 		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
 			status = mode_forks(!strcmp(mode, "forks"));
+		else if (!strcmp(mode, "panic"))
+			status = mode_panic();
 		else if (!strcmp(mode, "shell"))
 			status = mode_shell();
 		else

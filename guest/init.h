@@ -19,12 +19,15 @@ bool ask(char *answer, int size, const char *fmt, ...) __attribute__((format(pri
 enum expect { EXPECT_NOTHING, EXPECT_PROTECTED, EXPECT_OPEN };
 extern enum expect expect;
 
-/* The kernel's report of a refused write */
-struct report {
-	bool write, overlay;
+struct report {			/* what the kernel log says of one write */
+	bool write, overlay;	/* the fault: a write, that the overlay did not permit */
+	bool refused;		/* kpkeys: write to page table ... refused */
+	char table[160];	/* the line after that: which table */
+	bool survived;		/* LKDTM: the write went through */
+	char xfail[80];		/* LKDTM: the test cannot be made, and why */
 };
 
-/* Read what is new in the kernel log; @report: we just made the kernel complain */
+/* init.c: read what is new in the kernel log; @report: we just made it complain */
 void drain_log(struct report *report);
 
 bool load_module(const char *path);
@@ -57,6 +60,7 @@ void test_memory_hotplug(uint64_t spare);
 
 struct tally {
 	int attacks, refused, allowed, errors, unexpected;
+	int reported, misreported;	/* refused, and the kernel said (wrongly) which table */
 };
 
 /* attack.c: what an attacker makes of a driver with a bug */
@@ -66,6 +70,10 @@ void rehearse_attacks(struct tally *t);
 void check_pgtables(const char *when);
 /* and ours: all tables by pkey. With the default pkey and write permission: unprotected */
 void scan(const char *space, bool tap);
+
+/* lkdtm.c: the kernel's own attacks */
+void test_lkdtm(bool protected);
+void test_lkdtm_panic(void);
 
 /* kunit.c: the kernel's own tests again, now that booting is over */
 void test_kunit(void);

@@ -114,6 +114,26 @@ def _test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = Tru
     return Test(f"attack: {', '.join(filter(None, parts))}", run_it, variant, quick)
 
 
+def _interrupt(mode: boot.Mode, on: bool = True) -> Test:
+    """An interrupt that writes to a page table, in the midst of code that may."""
+
+    def run_it(setting: Setting, where: Path) -> str:
+        needs_lazy(setting, mode)
+        argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
+                            guest.initramfs(setting.kernel), demo.append("panic", on))
+        result = boot.run(argv, where / "console.log")
+        if not on:
+            return tap(result.console, "kpkeys-demo: ")
+        for text in (r"kpkeys: write to page table \w+ refused", r"kpkeys:   pte table of process",
+                     "kpkeys:   pkey 1, POR_EL1 = .*, level: default",
+                     "Kernel panic - not syncing: .*in interrupt"):
+            check(re.search(text, result.console), f"no '{text}'")
+        check("survived bad write" not in result.console, "the write went through")
+        return "refused, and the kernel panics"
+
+    return Test(f"attack: by an interrupt, {mode.name}{'' if on else ', switched off'}", run_it)
+
+
 def tests() -> list[Test]:
     """On both kinds of the linear map, with all page sizes; and the control, where it succeeds."""
     huge = [mode._replace(memory=4) for mode in (boot.LAZY, boot.BLOCKS)]
@@ -122,5 +142,7 @@ def tests() -> list[Test]:
                                    boot.LESSER)),
         *(_test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
         *(_test(boot.LAZY, on, "16k debug") for on in (True, False)),
-        *(_test(mode, on, "64k debug", quick=False) for mode in huge for on in (True, False)),
+        *(_test(mode, on, "64k va48 preempt-lazy", quick=False)
+          for mode in huge for on in (True, False)),
+        _interrupt(boot.EAGER), _interrupt(boot.LAZY), _interrupt(boot.EAGER, on=False),
     ]

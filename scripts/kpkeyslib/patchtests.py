@@ -72,6 +72,7 @@ _ARGUED = (
     r"FILE_PATH_CHANGES",  # MAINTAINERS names the new files by pattern
     r"Reset-POR_EL1-on-exception.*LEADING_SPACE",  # the style of asm-offsets.c
     r"asm-kpkeys\.h.*ARCH_INCLUDE_LINUX",  # the header of an architecture includes its own
+    r"tracepoints.*(OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT)",  # the style of TRACE_EVENT()
     r"arm64-Add-KUnit.*AVOID_EXTERNS",  # cpu_soft_restart() has no prototype in any header
 )
 

@@ -190,6 +190,16 @@ def _ready(where: Path) -> None:
         raise Problem(f"{where} has merge commits; a series is a line of commits (git rebase)")
 
 
+def _cover(where: Path, text: str, count: int) -> str:
+    """The cover letter with its own words, and what git makes of the series after them."""
+    span = f"{BASE_TAG}..HEAD"
+    text = re.sub(r"^(Subject: \[PATCH )0+/\d+\]", rf"\g<1>{'0' * len(str(count))}/{count}]", text,
+                  count=1, flags=re.M)
+    words = re.split(r"^\S[^\n]* \(\d+\):\n  ", text, maxsplit=1, flags=re.M)[0]
+    return (words + git(where, "shortlog", "-w72,2,4", span)
+            + git(where, "diff", "--stat=72", "--summary", "--find-renames", BASE_TAG, "HEAD"))
+
+
 def refresh(where: Path, repo: Path = REPO) -> list[str]:
     """Write patches/ and series from the tree, all or nothing; the names of the patches."""
     _ready(where)
@@ -203,8 +213,10 @@ def refresh(where: Path, repo: Path = REPO) -> list[str]:
         if not names:
             raise Problem(f"{where} has no commit on top of {BASE_TAG}")
         for path in old.iterdir() if old.is_dir() else []:
-            # The cover letter, and what is no patch, is written by hand.
-            if path.name.startswith("0000-") or path.suffix != ".patch":
+            # The words of the cover letter, and what is no patch, are written by hand.
+            if path.name.startswith("0000-"):
+                (new / path.name).write_text(_cover(where, path.read_text(), len(names)))
+            elif path.suffix != ".patch":
                 shutil.copy2(path, new)
             elif path.name in names and path.read_bytes() == (new / path.name).read_bytes():
                 shutil.copy2(path, new)

@@ -75,14 +75,17 @@ class Series(Scratch):
         self.assertEqual((self.base_tree / "mm/memory.c").stat().st_mtime_ns, before)
         self.assertFalse(series.git(self.base_tree, "status", "--porcelain"))
 
-    def test_cover_letter_stays_and_old_patches_go(self) -> None:
+    def test_words_of_cover_letter_stay_and_old_patches_go(self) -> None:
         cover = self.repo / "patches/0000-cover-letter.patch"
-        cover.write_text("by hand\n")
+        cover.write_text("Subject: [PATCH 00/17] Title\n\nBy hand (2):\n\nSomeone (17):\n  old\n")
         series.git(self.tree, "reset", "--quiet", "--hard", "HEAD~1")
         series.refresh(self.tree, self.repo)
         self.assertEqual(sorted(self.files()),
                          ["0000-cover-letter.patch", "0001-mm-change-a-line.patch", "series"])
-        self.assertEqual(cover.read_text(), "by hand\n")
+        text = cover.read_text()
+        self.assertTrue(text.startswith("Subject: [PATCH 0/1] Title\n\nBy hand (2):\n\n"), text)
+        self.assertRegex(text, r"\(1\):\n  mm: change a line\n\n .* \| .*\n 1 file changed")
+        self.assertNotIn("old", text)
         self.assertEqual((self.repo / "series").read_text(), "0001-mm-change-a-line.patch\n")
 
     def refused(self, pattern: str) -> None:
