@@ -74,7 +74,7 @@ def _plain(text: str) -> str:
 
 
 def markdown(found: Sequence[Result], about: str) -> str:
-    lines = [summary(found), "", about, "", "| test | result | seconds | |",
+    lines = [summary(found), "", *([about, ""] if about else []), "| test | result | seconds | |",
              "| --- | --- | ---: | --- |"]
     for result in found:
         name, remark = (" ".join(_plain(text).splitlines()[:1]).replace("|", "\\|")
