@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import attack, bench, cache, demo, inputs, kernel, needs, qemu, series, suite
+from . import attack, bench, cache, check, demo, inputs, kernel, needs, qemu, series, suite
 from .term import Problem, clear, say
 
 EPILOG = """\
@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--fresh", action="store_true", help="with --full: run that again, too")
     sub.add_argument("--list", action="store_true", help="only list the tests")
     sub.add_argument("filter", nargs="*", metavar="TEXT", help="only tests whose name contains it")
+    sub = add("check", "what a reviewer would run on each patch; a line for each", _check)
+    linux(sub)
+    emulator(sub)
+    sub.add_argument("--bisect", action="store_true",
+                     help="build and boot with each patch more; takes hours the first time")
     sub = add("bench", "count the instructions and barriers that the protection costs", _bench)
     linux(sub)
     emulator(sub)
@@ -95,6 +100,10 @@ def _run(args: argparse.Namespace) -> int:
 
 def _test(args: argparse.Namespace) -> int:
     return suite.run(args.linux, args.qemu, args.filter, args.list, args.full, args.fresh)
+
+
+def _check(args: argparse.Namespace) -> int:
+    return check.run(inputs.base(), args.linux, args.qemu, args.bisect)
 
 
 def _bench(args: argparse.Namespace) -> int:

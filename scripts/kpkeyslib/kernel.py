@@ -233,7 +233,8 @@ def _compile(tree: Path, objects: Path, variant: str, kind: Kind) -> None:
              "kernel build", env=_MAKE_ENV, progress=progress, state=state)
     if kind.guest:
         proc.run(["make", "-C", _GUEST, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
-                  "module", VARIABLE_LEVEL.stem], log, "modules for the guest", env=_MAKE_ENV)
+                  "module", *([VARIABLE_LEVEL.stem] if f"demo/{VARIABLE_LEVEL}" in kind.kept
+                              else [])], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()
 
 

@@ -34,6 +34,16 @@ _CROSS = {
     "aarch64-linux-gnu-gcc:stdio.h": "libc6-dev-arm64-cross",
 }
 
+# What only one command needs
+_MORE = {
+    "check": {
+        "sparse": "sparse",
+        "x86_64-linux-gnu-gcc": "gcc-x86-64-linux-gnu",
+        "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
+        "gcc:libelf.h": "libelf-dev",
+    },
+}
+
 
 def cross_prefix() -> str:
     """CROSS_COMPILE for arm64 on this machine."""
@@ -53,21 +63,21 @@ def _has(thing: str) -> bool:
     return subprocess.run([tool, *probe], check=False, capture_output=True).returncode == 0
 
 
-def missing(only: tuple[str, ...] = ()) -> dict[str, str]:
+def missing(only: tuple[str, ...] = (), command: str = "") -> dict[str, str]:
     """What is not there, each with its Debian package."""
-    wanted = {**_NEEDS, **(_CROSS if cross_prefix() else {})}
+    wanted = {**_NEEDS, **(_CROSS if cross_prefix() else {}), **_MORE.get(command, {})}
     return {thing: package for thing, package in wanted.items()
             if (not only or thing in only) and not _has(thing)}
 
 
-def ensure(*only: str) -> None:
+def ensure(*only: str, command: str = "") -> None:
     """Install what is missing of what is needed, or say exactly what that is."""
-    gaps = missing(only)
+    gaps = missing(only, command)
     if not gaps:
         return
     if aptsrc.available():
         aptsrc.install(sorted(set(gaps.values())), cache.root() / "logs" / "apt.log")
-        gaps = missing(only)
+        gaps = missing(only, command)
     if gaps:
         things = ", ".join(f"{thing} (Debian: {package})" for thing, package in gaps.items())
         raise Problem(f"missing on this system, install it and run the command again: {things}")

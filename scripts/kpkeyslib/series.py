@@ -105,6 +105,11 @@ def am(where: Path, files: list[Path]) -> None:
             raise Problem(f"{path.name} does not apply: {reason}") from None
 
 
+def exists(repo: Path, commit: str, name: str) -> bool:
+    """Does a commit have a file of this name?"""
+    return bool(git(repo, "ls-tree", "--name-only", commit, name))
+
+
 def commits(repo: Path, base: str, files: list[Path]) -> str:
     """The commit with the whole series on base, made with git am once and kept."""
     if not files:
@@ -200,9 +205,8 @@ def _cover(where: Path, text: str, count: int) -> str:
             + git(where, "diff", "--stat=72", "--summary", "--find-renames", BASE_TAG, "HEAD"))
 
 
-def refresh(where: Path, repo: Path = REPO) -> list[str]:
+def write(where: Path, repo: Path) -> list[str]:
     """Write patches/ and series from the tree, all or nothing; the names of the patches."""
-    _ready(where)
     old, new, away = (repo / name for name in ("patches", "patches.new", "patches.old"))
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
@@ -235,5 +239,12 @@ def refresh(where: Path, repo: Path = REPO) -> list[str]:
         shutil.rmtree(new, ignore_errors=True)
         (repo / "series.new").unlink(missing_ok=True)
     shutil.rmtree(away, ignore_errors=True)
-    say(f"{len(names)} patches written to {old}")
+    return names
+
+
+def refresh(where: Path, repo: Path = REPO) -> list[str]:
+    """What write() does, of a tree that somebody has worked in."""
+    _ready(where)
+    names = write(where, repo)
+    say(f"{len(names)} patches written to {repo / 'patches'}")
     return names

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0
+"""'kpkeys check': what a reviewer would run on the series, patch by patch."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from . import boot, cache, demo, guest, inputs, kernel, needs, patchtests, proc, qemu, series
+from .term import Problem, Progress, say
+
+LOGS = inputs.REPO / "build" / "check"
+# From this patch on there is something to switch on
+ENABLED = "arm64-Enable-kpkeys_hardened_pgtables"
+# Files that have no entry in the base's MAINTAINERS
+NOBODYS = ("MAINTAINERS", "include/linux/set_memory.h")
+
+
+class Build(NamedTuple):
+    """Objects to compile with all warnings: an architecture, and how it is configured."""
+
+    name: str
+    arch: str
+    prefix: str
+    config: str  # of the architecture, or none if the fragments are all
+    fragments: tuple[str, ...]  # in configs/
+    added: tuple[str, ...]  # and more of them with the series
+    files: Callable[[str], bool]  # those that it compiles
+
+
+def _generic(file: str) -> bool:
+    return not file.startswith("arch/")
+
+
+def _arm64(file: str) -> bool:
+    return file.startswith("arch/arm64/") or _generic(file)
+
+
+_CROSS = needs.cross_prefix()
+BUILDS = (
+    Build("arm64, on", "arm64", _CROSS, "", ("base.config",), (".kunitconfig",), _arm64),
+    Build("arm64, configured out", "arm64", _CROSS, "", ("base.config",), (), _arm64),
+    Build("x86_64 defconfig", "x86_64", "x86_64-linux-gnu-", "x86_64_defconfig",
+          ("generic.config",), (), _generic),
+    Build("riscv defconfig", "riscv", "riscv64-linux-gnu-", "defconfig",
+          ("generic.config",), (), _generic),
+)
+
+
+class Series(NamedTuple):
+    """What is checked: a base, its patches and their commits."""
+
+    source: kernel.Source
+    base: str
+    files: list[Path]
+    commits: list[str]
+
+
+def _read(known: inputs.Base, linux: str | None) -> Series:
+    source = kernel.source(known, linux)
+    if source.commit is None:
+        raise Problem(f"{source.tree} has the series already; check takes a base")
+    files = series.patches()
+    head = series.commits(source.tree, source.commit, files)
+    made = series.git(source.tree, "rev-list", "--reverse", f"{source.commit}..{head}").split()
+    if len(made) != len(files):
+        raise Problem(f"{len(files)} patches make {len(made)} commits; each should make one")
+    return Series(source, source.commit, files, made)
+
+
+# ---- each patch ----
+
+def _kernel_doc(all_: Series, index: int) -> list[str]:
+    """Warnings about comments of the files that a patch leaves behind, if they are new."""
+    file, commit = all_.files[index], all_.commits[index]
+    tool = all_.source.tree / "scripts/kernel-doc"
+    names = [name for name in series.touched([file]) if name.endswith((".c", ".h"))]
+
+    def warnings(rev: str) -> set[str]:
+        found = set()
+        with tempfile.TemporaryDirectory() as scratch:
+            for name in names:
+                try:
+                    text = series.git(all_.source.tree, "show", f"{rev}:{name}")
+                except Problem:
+                    continue  # not there (yet)
+                path = Path(scratch) / Path(name).name
+                path.write_text(text)
+                output = proc.output(["sh", "-c", '"$0" -none -Wall "$1" 2>&1 || true', tool, path],
+                                     "kernel-doc")
+                found |= {f"{name}: {text}" for text in
+                          re.findall(r":\d+:? (?:warning: )?(.*)$", output, re.M)}
+        return found
+
+    def make(partial: Path) -> None:
+        new = sorted(warnings(commit) - warnings(f"{commit}^"))
+        (partial / "log").write_text("\n".join(new))
+
+    key = cache.digest([Path(__file__), tool.resolve(), file, all_.base])
+    return (cache.entry("kernel-doc", key, make) / "log").read_text().splitlines()
+
+
+def _people(all_: Series, file: Path, maintainers: Path) -> list[str]:
+    """Files of a patch for which get_maintainer.pl finds nobody but those of everything."""
+    script = all_.source.tree / "scripts/get_maintainer.pl"
+    found = []
+    for name in series.touched([file]):
+        if name in NOBODYS:
+            continue
+        text = proc.output(["perl", script, "--no-git", "--no-git-fallback", "--no-tree",
+                            f"--mpath={maintainers}", "--roles", "-f", name],
+                           "get_maintainer.pl", cwd=all_.source.tree)
+        if not re.search(r"\((maintainer|supporter):(?!THE REST)", text):
+            found.append(f"get_maintainer.pl: nobody looks after {name}")
+    return found
+
+
+def _patch(all_: Series, index: int, maintainers: Path) -> list[str]:
+    file = all_.files[index]
+    remarks = [f"checkpatch: {line}" for line in patchtests.checkpatch(all_.source.tree, file)
+               if not patchtests.argued(line)]
+    return [*remarks, *(f"kernel-doc: {line}" for line in _kernel_doc(all_, index)),
+            *_people(all_, file, maintainers)]
+
+
+# ---- the series as a whole ----
+
+def _written(all_: Series) -> list[str]:
+    """Is patches/ what 'tree' and 'refresh' write?"""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch)
+        shutil.copytree(series.PATCHES, copy / "patches")
+        with series.sparse_tree(all_.source.tree, all_.commits[-1], all_.files) as tree:
+            series.write(tree, copy)
+        pairs = [(copy / "series", series.SERIES),
+                 *((path, series.PATCHES / path.name) for path in (copy / "patches").iterdir())]
+        return [f"{old.name} is not what 'kpkeys refresh' writes" for new, old in pairs
+                if not old.exists() or old.read_bytes() != new.read_bytes()]
+
+
+def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[str],
+              log: Path) -> set[str]:
+    """What the compiler (W=1) and sparse say of the files; a Problem if one does not compile."""
+    tree = all_.source.tree
+    objects = cache.root() / "obj" / cache.digest(["check", build.name, all_.base])
+    objects.mkdir(parents=True, exist_ok=True)
+    env = {"ARCH": build.arch, "CROSS_COMPILE": build.prefix}
+    make = ["make", f"-j{len(os.sched_getaffinity(0))}", "-C", tree, f"O={objects}",
+            *(f"{key}={value}" for key, value in env.items())]
+    fragments = [kernel.CONFIGS / name for name in
+                 (*build.fragments, *(build.added if added else ()))]
+    log.unlink(missing_ok=True)
+    with cache.lock(f"linux/{tree.parent.name}"):
+        series.git(tree, "checkout", "--quiet", "--force", "--detach", commit)
+        if build.config:
+            proc.run([*make, build.config], log, "configuring")
+            fragments.insert(0, objects / ".config")
+        proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *fragments], log,
+                 "merge_config.sh", cwd=tree, env=env)
+        proc.run([*make, "prepare"], log, f"{build.name}: make prepare")
+        wanted = []
+        for name in names:
+            if (tree / name).exists():
+                wanted.append(name[:-1] + "o")
+                (objects / wanted[-1]).unlink(missing_ok=True)
+        proc.run([*make, "-k", "W=1", "C=1", *wanted], log, f"{build.name}: make W=1 C=1")
+    return {f"{found[1]}: {found[2]}" for found in re.finditer(
+        r"((?:arch|mm|include|drivers|kernel|lib|security)/\S+\.[chS]):[\d:]+ "
+        r"((?:warning|error): .*)$", log.read_text(errors="replace"), re.M)}
+
+
+def _compiles(all_: Series, build: Build) -> list[str]:
+    """New warnings in what the series touches."""
+    names = [name for name in series.touched(all_.files)
+             if name.endswith(".c") and build.files(name) and "asm-offsets" not in name]
+    if not build.added:
+        # What is new is for those who have kpkeys
+        names = [name for name in names if series.exists(all_.source.tree, all_.base, name)]
+    fragments = [kernel.CONFIGS / name for name in (*build.fragments, *build.added)]
+    key = [Path(__file__), all_.base, build.name, *fragments, kernel.compiler()]
+
+    def warnings(kind: str, commit: str, added: bool, files: list[Path]) -> set[str]:
+        def make(partial: Path) -> None:
+            log = LOGS / f"{re.sub(r'[^a-z0-9]+', '-', build.name)}-{kind}.log"
+            progress = Progress(f"Compiling for {build.name}, {kind}")
+            found = _warnings(all_, build, commit, added, names, log)
+            (partial / "warnings").write_text("\n".join(sorted(found)))
+            progress.done()
+
+        entry = cache.entry("warnings", cache.digest([*key, kind, *names, *files]), make)
+        return set((entry / "warnings").read_text().splitlines())
+
+    old = warnings("base", all_.base, False, [])
+    new = warnings("series", all_.commits[-1], True, all_.files)
+    return sorted(new - old)
+
+
+# ---- each patch alone ----
+
+def _boots(all_: Series, known: inputs.Base, index: int, linux: str | None,
+           binary: str | None) -> list[str]:
+    """Does the kernel with the patches up to this one build and boot, on and off?"""
+    files = all_.files[:index + 1]
+    able = any(ENABLED in file.name for file in files)
+    kind = kernel.Kind(("base.config", *(["protected.config"] if able else [])), lambda: files,
+                       tuple(f"demo/{name}" for name in kernel.MODULES), guest=True)
+    built = kernel.build(known, linux, kind=kind)
+    emulator = qemu.find(known, binary)
+    found = []
+    for mode in (boot.LAZY, boot.BLOCKS):
+        for on in (True, False) if able else (False,):
+            append = f"{demo.SWITCH}={'on' if on else 'off'} kpkeys_demo=run"
+            log = LOGS / f"{all_.files[index].stem}-{'on' if on else 'off'}-{mode.name[-10:]}.log"
+            result = boot.run(boot.command(emulator.binary, mode, built.image,
+                                           guest.initramfs(built), append), log)
+            total = demo.select(demo.records(result.console), "summary")
+            wrong = demo.verdict(result)
+            refused = total and total[-1]["refused"] not in ("0", "3")
+            if wrong:
+                found.append(f"{mode.name}, {'on' if on else 'off'}: {wrong}, see {log}")
+            elif on and not refused:
+                found.append(f"{mode.name}, on: no write was refused, see {log}")
+    return found
+
+
+def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bool
+           ) -> Iterator[tuple[str, list[str]]]:
+    """Each check: its name, and what is to be mended."""
+    all_ = _read(known, linux)
+    yield f"git am, without fuzz: {len(all_.files)} patches", []
+    with tempfile.TemporaryDirectory() as scratch:
+        maintainers = Path(scratch) / "MAINTAINERS"
+        maintainers.write_text(series.git(all_.source.tree, "show",
+                                          f"{all_.commits[-1]}:MAINTAINERS"))
+        for index, file in enumerate(all_.files):
+            yield file.stem, _patch(all_, index, maintainers)
+    yield "patches/ is what tree and refresh write", _written(all_)
+    for build in BUILDS:
+        yield f"no new warning (W=1, sparse): {build.name}", _compiles(all_, build)
+    for index, file in enumerate(all_.files) if bisect else ():
+        yield f"builds and boots: {file.stem}", _boots(all_, known, index, linux, binary)
+
+
+def run(known: inputs.Base, linux: str | None, binary: str | None, bisect: bool) -> int:
+    needs.ensure(command="check")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    passed = failed = 0
+    for name, problems in _lines(known, linux, binary, bisect):
+        passed += not problems
+        failed += bool(problems)
+        say(f"{'not ok' if problems else 'ok    '} {name}")
+        for text in problems:
+            say(f"       {text}")
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
