@@ -186,6 +186,7 @@ bool ask(char *answer, int size, const char *fmt, ...)
 /* ---- the kernel log ---- */
 
 static int nr_complaints;	/* that nobody announced */
+bool traces_expected;
 
 static const char * const complaints[] = {
 	"WARNING: ", "BUG: ", "BUG in ", "Oops", "Internal error", "Unable to handle kernel",
@@ -232,7 +233,8 @@ void drain_log(struct report *report)
 			continue;
 		}
 		for (i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
-			if (strstr(text, complaints[i])) {
+			if (strstr(text, complaints[i]) &&
+			    !(traces_expected && !strcmp(complaints[i], "Call trace:"))) {
 				say("# kernel log: %s", text + 1);
 				nr_complaints++;
 				break;
@@ -592,6 +594,18 @@ static int mode_attack(void)
 	return nr_failed || t.errors || !t.attacks;
 }
 
+static int mode_scarcity(bool points)
+{
+	traces_expected = true;
+	test_scarcity(points);
+	show_statistics();
+	test_lockdep();
+	drain_log(NULL);
+	result(!nr_complaints, "no unannounced complaint in the kernel log");
+	say("1..%d", nr_tests);
+	return nr_failed != 0;
+}
+
 static int mode_panic(void)
 {
 	test_lkdtm_panic();
@@ -754,6 +768,8 @@ int main(int argc, char **argv)
 			status = mode_test();
 		else if (!strcmp(mode, "attack"))
 			status = mode_attack();
+		else if (!strcmp(mode, "scarcity") || !strcmp(mode, "storms"))
+			status = mode_scarcity(!strcmp(mode, "scarcity"));
 		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
 			status = mode_forks(!strcmp(mode, "forks"));
 		else if (!strcmp(mode, "panic"))

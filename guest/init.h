@@ -27,6 +27,9 @@ struct report {			/* what the kernel log says of one write */
 	char xfail[80];		/* LKDTM: the test cannot be made, and why */
 };
 
+/* The kernel shows where it is when memory is short, which is no complaint */
+extern bool traces_expected;
+
 /* init.c: read what is new in the kernel log; @report: we just made it complain */
 void drain_log(struct report *report);
 
@@ -65,6 +68,9 @@ struct tally {
 
 /* attack.c: what an attacker makes of a driver with a bug */
 void rehearse_attacks(struct tally *t);
+
+/* scarcity.c: no memory for page tables. @points: allocations fail one after the other, too */
+void test_scarcity(bool points);
 
 /* init.c: the kernel's own check of all page tables, if it has one */
 void check_pgtables(const char *when);

@@ -22,6 +22,9 @@
  *   memory <start> <size> add|remove
  *                                   plug memory in (it is not online then), or take
  *                                   it offline and pull it out
+ *   vmap <tables>                   map a page so often that this takes so many page
+ *                                   tables of the kernel
+ *   vunmap                          undo all of these
  *
  * The tables are seen and attacked through the linear map; with 'image', through
  * the kernel image's own mapping, which only the static tables have.
@@ -30,10 +33,12 @@
 #include <linux/bitfield.h>
 #include <linux/bits.h>
 #include <linux/fs.h>
+#include <linux/list.h>
 #include <linux/memory_hotplug.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/mutex.h>
 #include <linux/module.h>
 #include <linux/seq_buf.h>
 #include <linux/slab.h>
@@ -328,6 +333,49 @@ static int poke(struct seq_buf *out, bool kernel, bool image, u64 va, const char
 	return 0;
 }
 
+/* ---- page tables of the vmalloc area ---- */
+
+struct mapping {
+	struct list_head list;
+	void *address;
+};
+
+static LIST_HEAD(mappings);
+static DEFINE_MUTEX(mappings_mutex);
+
+static int map_page(unsigned int tables)
+{
+	unsigned int i, nr = tables << STRIDE;
+	struct mapping *mapping = kzalloc_obj(*mapping);
+	struct page **pages = kvmalloc_array(nr, sizeof(*pages), GFP_KERNEL);
+
+	if (mapping && pages) {
+		for (i = 0; i < nr; i++)
+			pages[i] = vmalloc_to_page(vmalloc_page);
+		mapping->address = vmap(pages, nr, VM_MAP, PAGE_KERNEL);
+	}
+	kvfree(pages);
+	if (!mapping || !mapping->address) {
+		kfree(mapping);
+		return -ENOMEM;
+	}
+	guard(mutex)(&mappings_mutex);
+	list_add(&mapping->list, &mappings);
+	return 0;
+}
+
+static void unmap_all(void)
+{
+	struct mapping *mapping, *next;
+
+	guard(mutex)(&mappings_mutex);
+	list_for_each_entry_safe(mapping, next, &mappings, list) {
+		vunmap(mapping->address);
+		kfree(mapping);
+	}
+	INIT_LIST_HEAD(&mappings);
+}
+
 /* ---- the device ---- */
 
 #define ANSWER_SIZE	4096
@@ -372,6 +420,19 @@ static int run_command(struct seq_buf *out, char *cmd)
 					       add_memory(0, start, size, MHP_NONE);
 		seq_buf_puts(out, "done\n");
 		return ret;
+	}
+	if (!strcmp(word[0], "vmap") && n == 2) {
+		unsigned int tables;
+
+		if (kstrtouint(word[1], 0, &tables) || tables > 64)
+			return -EINVAL;
+		seq_buf_puts(out, "done\n");
+		return map_page(tables);
+	}
+	if (!strcmp(word[0], "vunmap") && n == 1) {
+		seq_buf_puts(out, "done\n");
+		unmap_all();
+		return 0;
 	}
 	if (n >= 3 && kstrtou64(word[2], 0, &va))
 		return -EINVAL;
@@ -509,6 +570,7 @@ module_init(demo_init);
 static void __exit demo_exit(void)
 {
 	misc_deregister(&demo_device);
+	unmap_all();
 	vfree(vmalloc_page);
 }
 module_exit(demo_exit);

@@ -31,7 +31,7 @@ class Mode(NamedTuple):
     blocks: bool = False
     nvhe: bool = False
     cpus: int = 2
-    memory: int = 1  # GB
+    memory: float = 1  # GB
     spare: bool = False
     mixed: bool = False
     limit: int = 400  # seconds
@@ -95,7 +95,7 @@ def command(
     qemu: Path, mode: Mode, image: Path, initrd: Path, append: str, serial: str = "stdio"
 ) -> list[str]:
     """The full QEMU command line of a Linux boot."""
-    machine, memory, args = mode.machine, ["-m", f"{mode.memory}G"], mode.args
+    machine, memory, args = mode.machine, ["-m", f"{mode.memory * 1024:.0f}M"], mode.args
     if mode.spare:
         # So far away that the memory map, too, needs further tables for it. That is more memory
         # than this host needs to have: little of it is ever touched.

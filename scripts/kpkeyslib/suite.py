@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from . import (attack, boot, gadgets, guesttests, inputs, kernel, matrix, needs, patchtests, proc,
-               qemu, results)
+               qemu, results, scarcity)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -59,6 +59,7 @@ def tests() -> list[Test]:
         *map(guesttests.attacks, (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         guesttests.attacks(boot.EAGER, on=False),
         *attack.tests(),
+        *scarcity.tests(),
         *matrix.tests(),
     ]
 

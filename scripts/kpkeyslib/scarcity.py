@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tests of the kernel when memory is short, and made to be short (guest/scarcity.c)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import boot, demo, guest
+from .testcase import Setting, Test, check, needs_lazy, tap
+
+_LIMIT = 900
+
+
+def _boot(
+    setting: Setting, mode: boot.Mode, action: str, on: bool, log: Path
+) -> list[demo.Record]:
+    """The guest's lines that begin with 'scarcity', of a boot in which all went well."""
+    argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
+                        guest.initramfs(setting.kernel), demo.append(action, on))
+    result = boot.run(argv, log, _LIMIT)
+    name = "on" if on else "off"
+    wrong = demo.verdict(result)
+    check(not wrong, f"{name}: {wrong}")
+    tap(result.console, "kpkeys-demo: ")
+    return demo.select(demo.records(result.console), "scarcity")
+
+
+def _summary(found: list[demo.Record]) -> str:
+    """What was made to fail, and who was killed."""
+    points = {part: sum(int(record["points"]) for record in found
+                        if record.get("part") == part and "points" in record)
+              for part in ("any", "refill")}
+    storms = [record for record in found if record.get("part") == "storm" and "stuck" in record]
+    kills = sum(int(record["oom_kills"]) for record in storms)
+    hogs = sum(int(record["hogs_killed"]) for record in storms)
+    refills = sum(int(record.get("refills", 0)) for record in found)
+    text = f"{kills} OOM kills, {hogs} of them hogs"
+    if points["any"]:
+        text = f"{points['any']} failures, {points['refill']} within refills, {text}"
+    return f"{text}, {refills} refills" if refills else text
+
+
+def _test(name: str, mode: boot.Mode, action: str, variant: str, quick: bool) -> Test:
+    def run(setting: Setting, where: Path) -> str:
+        needs_lazy(setting, mode)
+        ours, control = (_boot(setting, mode, action, on, where / f"{'on' if on else 'off'}.log")
+                         for on in (True, False))
+        if action == "scarcity":
+            calls = {record["call"] for record in ours if record.get("part") == "refill"}
+            check(calls, "no refill was made to fail")
+        return f"{_summary(ours)}; without the feature {_summary(control)}"
+
+    size = f"{mode.memory * 1024:.0f} MB"
+    return Test(f"scarcity: {name}, {size}, {mode.name}", run, variant, quick)
+
+
+def _small(mode: boot.Mode, megabytes: int) -> boot.Mode:
+    return mode._replace(memory=megabytes / 1024)
+
+
+def tests() -> list[Test]:
+    """Storms on small machines; with a kernel for it, failures of allocations, too.
+
+    256 MB are the least with which a refill tries to have a PMD block at once.
+    """
+    return [
+        *(_test("storms", _small(mode, size), "storms", "", quick=False)
+          for mode in (boot.LAZY, boot.BLOCKS) for size in (64, 128)),
+        *(_test("failures and storms", _small(mode, 256), "scarcity", "scarcity", quick=False)
+          for mode in (boot.EAGER, boot.LAZY, boot.BLOCKS)),
+    ]
