@@ -587,7 +587,6 @@ static int mode_attack(void)
 	rehearse_attacks(&t);
 	summary(&t);
 	check_pgtables("at the end");
-	test_lockdep();
 	drain_log(NULL);
 	result(!nr_complaints, "no unannounced complaint in the kernel log");
 	say("1..%d", nr_tests);
