@@ -561,11 +561,12 @@ static int mode_test(void)
 	if (spare)
 		test_memory_hotplug(spare);
 	test_kunit();
-	if (expect != EXPECT_NOTHING)
-		test_lkdtm(expect == EXPECT_PROTECTED);
 	check_pgtables("at the end");
 	show_statistics();
 	test_lockdep();
+	/* From here on things go wrong, which turns lockdep off */
+	if (expect != EXPECT_NOTHING)
+		test_lkdtm(expect == EXPECT_PROTECTED);
 	scan("user", true);
 	scan("kernel", true);
 	scan("image", true);

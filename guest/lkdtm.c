@@ -102,6 +102,9 @@ void test_lkdtm(bool protected)
 	if (file)
 		fclose(file);
 	result(nr, "lkdtm: the kernel has tests of page tables");
+	/* What comes next is to be reported, too */
+	if (protected)
+		sleep(LIMIT_SECONDS);
 }
 
 /* On a protected kernel it is the last thing that happens */
