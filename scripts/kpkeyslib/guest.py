@@ -46,7 +46,9 @@ def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
     """An initramfs with these files, and with a shell if there is a busybox among them."""
 
     def make(partial: Path) -> None:
-        lines = [f"dir /{name} 0755 0 0" for name in ("bin", "dev", "proc", "sys", "tmp")]
+        names = {f"/{name}" for name in ("bin", "dev", "proc", "sys", "tmp")}
+        names |= {str(parent) for name in files for parent in Path(name).parents} - {"/"}
+        lines = [f"dir {name} 0755 0 0" for name in sorted(names)]
         lines += ["nod /dev/console 0600 0 0 c 5 1"]
         lines += [f"file {name} {path} 0755 0 0" for name, path in files.items()]
         if "/bin/busybox" in files:
@@ -55,14 +57,16 @@ def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
         proc.run([built.directory / "gen_init_cpio", "-o", partial / "initramfs.cpio",
                   partial / "list"], partial / "log", "gen_init_cpio")
 
-    key = cache.digest([Path(__file__), *files.values()])
+    key = cache.digest([Path(__file__), *files, *files.values()])
     return cache.entry("initramfs", key, make) / "initramfs.cpio"
 
 
-def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
+def initramfs(
+    built: kernel.Kernel, shell: bool = False, more: dict[str, Path] | None = None
+) -> Path:
     """The initramfs for one kernel: /init, the modules and, for a shell, busybox."""
     files = {"/init": programs() / "init",
              **{f"/{name}": built.directory / name for name in kernel.MODULES}}
     if shell:
         files["/bin/busybox"] = busybox()
-    return pack(built, files)
+    return pack(built, {**files, **(more or {})})

@@ -10,8 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
-from . import (attack, boot, gadgets, guesttests, inputs, kernel, matrix, needs, patchtests, proc,
-               qemu, results)
+from . import (attack, boot, gadgets, guesttests, inputs, kernel, life, matrix, needs, patchtests,
+               proc, qemu, results)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -60,6 +60,7 @@ def tests() -> list[Test]:
         guesttests.attacks(boot.EAGER, on=False),
         *attack.tests(),
         *matrix.tests(),
+        *life.tests(),
     ]
 
 
