@@ -246,6 +246,11 @@ void drain_log(struct report *report)
 	}
 }
 
+void watch_log(void)
+{
+	drain_log(NULL);
+}
+
 /* ---- targets and attacks ---- */
 
 static char *user_page;		/* what the target 'user' is */

@@ -88,6 +88,11 @@ bool test_life(const char *mode, uint64_t spare);
 /* The kernel's own counts of page tables add up */
 void check_counters(void);
 
+/* jobs.c: programs of others, listed in /jobs */
+void test_jobs(void);
+/* init.c: look for complaints in the kernel log, before what is new in it gets lost */
+void watch_log(void);
+
 /* kvm.c: a VM that writes what registers of POE it can */
 void test_kvm(void);
 

@@ -197,6 +197,10 @@ bool test_life(const char *mode, uint64_t spare)
 		test_kvm();
 		return true;
 	}
+	if (!strcmp(mode, "jobs")) {
+		test_jobs();
+		return true;
+	}
 	if (strcmp(mode, "suspend") && strcmp(mode, "hotplug") && strcmp(mode, "kexec"))
 		return false;
 	start_load();

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from . import aptsrc, cache, inputs, kernel, proc
+from . import aptsrc, cache, inputs, kernel, needs, proc
 from .term import Problem
 
 GUEST = inputs.REPO / "guest"
@@ -40,6 +40,24 @@ def busybox() -> Path:
         deb.unlink()
 
     return cache.entry("busybox", "arm64", make) / "busybox"
+
+
+def stress_ng() -> dict[str, Path]:
+    """Debian's arm64 stress-ng and its libraries, as files of the initramfs."""
+
+    def make(partial: Path) -> None:
+        found = aptsrc.fetch_program("stress-ng", "usr/bin/stress-ng", partial / "debs", "arm64",
+                                     ("stable", "unstable"), needs.cross_prefix() + "readelf")
+        if found is None:
+            raise Problem("this test needs Debian's stress-ng:arm64; apt has no Debian site")
+        (partial / "files").mkdir()
+        for name, path in found.items():
+            shutil.copy2(path, partial / "files" / Path(name).name)
+        shutil.rmtree(partial / "debs")
+
+    where = cache.entry("stress-ng", "arm64", make) / "files"
+    return {f"/{'bin' if path.name == 'stress-ng' else 'lib'}/{path.name}": path
+            for path in sorted(where.iterdir())}
 
 
 def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:

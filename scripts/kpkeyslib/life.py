@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from . import boot, demo, guest
-from .testcase import Setting, Test, booted, check, needs_lazy
+from . import boot, demo, guest, kernel, kunit, proc, selftests
+from .testcase import Setting, Skip, Test, booted, check, needs_lazy
 
 _LIMIT = 600  # s
+_STRESS = 60  # s
+# With so little memory that each of them gets round, slow as the emulator is
+_STRESSORS = {"fork": "", "vm": "--vm-bytes 4M", "mmap": "--mmap-bytes 1M",
+              "mremap": "--mremap-bytes 1M", "madvise": "", "pageswap": "",
+              "numa": "--numa-bytes 1M", "context": "", "switch": ""}
+_SELFTESTS = "selftests"  # the variant of the kernel
+_TWO_NODES = tuple(word for node in "01" for word in (
+    "-object", f"memory-backend-ram,id=node{node},size=1G", "-numa", f"node,memdev=node{node}"))
 
 
 def _remark(result: boot.Result, mode: boot.Mode, on: bool = True) -> str:
@@ -60,6 +69,125 @@ def _kexec(mode: boot.Mode, quick: bool = False) -> Test:
     return Test(f"life: kexec, {mode.name}", run, quick=quick)
 
 
+class Job(NamedTuple):
+    """What became of one of the commands that the guest was to run, and what it printed."""
+
+    status: str
+    late: str
+    lines: list[str]
+
+
+def _jobs(commands: list[tuple[str, int, str]], where: Path) -> dict[str, Path]:
+    """Files for the guest: the commands, each with a name and a limit in seconds, and a shell."""
+    path = where / "jobs"
+    path.write_text("".join(f"{name} {limit} {line}\n" for name, limit, line in commands))
+    return {"/jobs": path, "/bin/busybox": guest.busybox()}
+
+
+def outcomes(console: str) -> dict[str, Job]:
+    """By the name of the command."""
+    found: dict[str, Job] = {}
+    lines: list[str] = []
+    for text in re.findall(r"kpkeys-demo: (job-begin|job-end .*|\| .*)", console):
+        if text == "job-begin":
+            lines = []
+        elif text.startswith("| "):
+            lines.append(text[2:])
+        else:
+            record = dict(pair.split("=", 1) for pair in text.split()[1:])
+            found[record["name"]] = Job(record["status"], record["late"], lines)
+    return found
+
+
+def _stress(variant: str, on: bool = True) -> Test:
+    """Debian's stress-ng on 8 CPUs."""
+    mode = boot.with_cpus(boot.LAZY, 8)._replace(memory=2)
+
+    def run(setting: Setting, where: Path) -> str:
+        args = " ".join(f"--{name} 1 {sizes}" for name, sizes in _STRESSORS.items())
+        line = f"stress-ng --timeout {_STRESS} --verify --metrics-brief --temp-path /tmp {args}"
+        files = {**guest.stress_ng(), **_jobs([("stress-ng", 10 * _STRESS, line)], where)}
+        result = _boot(setting, mode, where, "jobs", files=files, more=_TWO_NODES, on=on,
+                       limit=20 * _STRESS)
+        remark = _remark(result, mode, on)
+        job = outcomes(result.console)["stress-ng"]
+        check(job.status == "0" and job.late == "0", f"stress-ng: {job.lines[-3:]}")
+        done = {found[1]: found[2] for found in
+                (re.search(r"metrc: \[\d+\] (\w+) +(\d+) ", text) for text in job.lines) if found}
+        passed = re.findall(r"(\w+) \(\d+\)", " ".join(
+            text for text in job.lines if "passed: " in text))
+        gone = [name for name in _STRESSORS if name not in passed]
+        check(not gone, f"stress-ng has not run {', '.join(gone)}")
+        return f"{remark}; " + ", ".join(f"{name} {number}" for name, number in done.items())
+
+    return Test(f"life: stress-ng, {variant}, {mode.name}{'' if on else ', switched off'}", run,
+                variant, quick=False)
+
+
+def _kernels(setting: Setting) -> dict[str, tuple[Setting, bool]]:
+    """The protected kernel, the same switched off, and the base, all with the same options."""
+    source = setting.kernel.source
+    if source.commit is None:
+        raise Skip("--linux names a tree with the series in it")
+    base = setting._replace(kernel=kernel.build_from(source, _SELFTESTS, kernel.BASE))
+    return {"protected": (setting, True), "switched off": (setting, False), "base": (base, False)}
+
+
+def _selftests(mode: boot.Mode) -> Test:
+    """The kernel's own selftests of mm and arm64, side by side."""
+    mode = mode._replace(memory=4, args=(*mode.args, "log_buf_len=4M"))
+
+    def run(setting: Setting, where: Path) -> str:
+        kernels = _kernels(setting)
+        source = setting.kernel.source
+        programs = selftests.programs(source, source.commit or "")
+        wanted = [(name, selftests.LIMIT, line) for name, line in selftests.jobs(programs)]
+        files = {**selftests.files(programs), **_jobs(wanted, where)}
+
+        def one(name: str) -> boot.Result:
+            which, on = kernels[name]
+            return _boot(which, mode, where, "jobs", name.replace(" ", "-"), files, on=on,
+                         limit=3600)
+
+        results = {list(kernels)[index]: result for index, result in
+                   proc.parallel(2, [lambda name=name: one(name) for name in kernels])}
+        found = {name: {job: selftests.outcome(*what) for job, what in
+                        outcomes(results[name].console).items()} for name in kernels}
+        (where / "table.txt").write_text(selftests.table(found))
+        remark = _remark(results["protected"], mode)
+        for name in list(kernels)[1:]:
+            booted(results[name], False)
+            worse = selftests.worse(found["protected"], found[name])
+            check(not worse, f"worse than {name}, see {where / 'table.txt'}: {'; '.join(worse)}")
+        counts = ", ".join(f"{sum(item.passed for item in found[name].values())} {name}"
+                           for name in kernels)
+        return f"{len(wanted)} programs, points passed: {counts}; {remark}"
+
+    return Test(f"life: selftests of mm and arm64, {mode.name}", run, _SELFTESTS, quick=False)
+
+
+def _kunit_of_mm(mode: boot.Mode) -> Test:
+    """The KUnit suites of mm, side by side."""
+
+    def run(setting: Setting, where: Path) -> str:
+        found = {}
+        for name, (which, on) in _kernels(setting).items():
+            args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
+            suites = kunit.run(which.kernel, which.emulator, mode, where / name, args)
+            found[name] = {suite: selftests.Outcome(len(what.passed), len(what.bad),
+                                                    len(what.skipped), "")
+                           for suite, what in suites.items()}
+        (where / "table.txt").write_text(selftests.table(found))
+        for name in ("switched off", "base"):
+            worse = selftests.worse(found["protected"], found[name])
+            check(not worse, f"worse than {name}, see {where / 'table.txt'}: {'; '.join(worse)}")
+        theirs = list(found["base"])
+        check("damon" in theirs and "kfence" in theirs, f"not the suites of mm: {theirs}")
+        return ", ".join(f"{suite} {found['protected'][suite]}" for suite in theirs)
+
+    return Test(f"life: kunit of mm, {mode.name}", run, _SELFTESTS, quick=False)
+
+
 def tests() -> list[Test]:
     return [
         _kexec(boot.LAZY, quick=True),
@@ -68,5 +196,10 @@ def tests() -> list[Test]:
         _simple("suspend", boot.with_cpus(boot.LAZY_VHE, 4), "debug kasan"),
         _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)), "debug kasan"),
         _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.BLOCKS, 4))),
+        _stress("life debug"),
+        _stress("life debug", on=False),
+        _stress("life debug kasan"),
+        _selftests(boot.LAZY),
+        _kunit_of_mm(boot.LAZY),
         *(_simple("kvm", mode, quick=True) for mode in (boot.EAGER_VHE, boot.LAZY_VHE, boot.NVHE)),
     ]
