@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/reboot.h>
+#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@
 
 #define SLEEPS		4
 #define ROUNDS		5	/* of taking CPUs down, one after the other */
+#define DISK		"/dev/vda"
+#define HELD		(32ul << 20)
 
 /* ---- the allocator's counters ---- */
 
@@ -185,6 +189,58 @@ static void test_kexec(void)
 	result(false, "kexec: %s", strerror(errno));
 }
 
+/* ---- hibernation ---- */
+
+/* What mkswap does: the whole device, and the size in the first page */
+static bool make_swap(void)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	char *header = calloc(1, page);
+	int fd = open(DISK, O_RDWR | O_CLOEXEC);
+	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	bool ok;
+
+	((uint32_t *)header)[256] = 1;			/* version */
+	((uint32_t *)header)[257] = size / page - 1;	/* last page */
+	memcpy(header + page - 10, "SWAPSPACE2", 10);
+	ok = fd >= 0 && pwrite(fd, header, page, 0) == (ssize_t)page && !fsync(fd);
+	if (fd >= 0)
+		close(fd);
+	free(header);
+	return ok && !swapon(DISK, 0);
+}
+
+static void hold(uint64_t *memory, bool write, long *wrong)
+{
+	for (size_t i = 0; i < HELD / sizeof(*memory); i += 64) {
+		if (write)
+			memory[i] = i ^ 0x5a5a5a5a;
+		*wrong += memory[i] != (i ^ 0x5a5a5a5a);
+	}
+}
+
+static void test_hibernate(void)
+{
+	uint64_t *memory = mmap(NULL, HELD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
+	long wrong = 0;
+
+	if (!result(make_swap(), "hibernate: swap on " DISK)) {
+		say("# %s", strerror(errno));
+		return;
+	}
+	madvise(memory, HELD / 2, MADV_HUGEPAGE);
+	hold(memory, true, &wrong);
+	write_file("/sys/power/disk", "shutdown\n");
+	/* Until this returns the machine is switched off, and another one switched on */
+	if (!result(write_file("/sys/power/state", "disk\n"), "hibernate: resumed"))
+		say("# %s", strerror(errno));
+	hold(memory, false, &wrong);
+	result(!wrong, "hibernate: memory is as it was");
+	swapoff(DISK);
+	munmap(memory, HELD);
+}
+
 /* ---- all of them ---- */
 
 bool test_life(const char *mode, uint64_t spare)
@@ -201,7 +257,12 @@ bool test_life(const char *mode, uint64_t spare)
 		test_jobs();
 		return true;
 	}
-	if (strcmp(mode, "suspend") && strcmp(mode, "hotplug") && strcmp(mode, "kexec"))
+	if (!strcmp(mode, "resume")) {
+		result(false, "hibernate: the kernel has not found its image");
+		return true;
+	}
+	if (strcmp(mode, "suspend") && strcmp(mode, "hotplug") && strcmp(mode, "kexec") &&
+	    strcmp(mode, "hibernate"))
 		return false;
 	start_load();
 	usleep(500000);
@@ -209,6 +270,8 @@ bool test_life(const char *mode, uint64_t spare)
 		test_suspend();
 	else if (!strcmp(mode, "kexec"))
 		test_kexec();
+	else if (!strcmp(mode, "hibernate"))
+		test_hibernate();
 	else {
 		test_cpus();
 		if (spare)

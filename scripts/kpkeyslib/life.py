@@ -10,6 +10,7 @@ from typing import NamedTuple
 from . import boot, demo, guest, kernel, kunit, proc, selftests
 from .testcase import Setting, Skip, Test, booted, check, needs_lazy
 
+_DISK = 1 << 30
 _LIMIT = 600  # s
 _STRESS = 60  # s
 # With so little memory that each of them gets round, slow as the emulator is
@@ -67,6 +68,27 @@ def _kexec(mode: boot.Mode, quick: bool = False) -> Test:
         return remark
 
     return Test(f"life: kexec, {mode.name}", run, quick=quick)
+
+
+def _hibernate(mode: boot.Mode) -> Test:
+    def run(setting: Setting, where: Path) -> str:
+        disk = where / "disk"
+        with disk.open("wb") as stream:
+            stream.truncate(_DISK)
+        device = ("-drive", f"if=none,id=disk,format=raw,file={disk}",
+                  "-device", "virtio-blk-device,drive=disk")
+        try:
+            first = _boot(setting, mode, where, "hibernate", "off", more=device)
+            check(not first.timeout and "kpkeys-demo: done" not in first.console,
+                  "the machine did not hibernate")
+            second = _boot(setting, mode, where, "resume resume=/dev/vda", "on", more=device)
+        finally:
+            disk.unlink()
+        check("kpkeys-demo: begin" not in second.console, "init was started again")
+        both = second._replace(console=first.console + second.console)
+        return _remark(both, mode)
+
+    return Test(f"life: hibernate, {mode.name}", run, "life debug", quick=False)
 
 
 class Job(NamedTuple):
@@ -193,9 +215,10 @@ def tests() -> list[Test]:
         _kexec(boot.LAZY, quick=True),
         *map(_kexec, (boot.LAZY_VHE, boot.NVHE, boot.BLOCKS, boot.LESSER)),
         _simple("suspend", boot.LAZY, quick=True),
-        _simple("suspend", boot.with_cpus(boot.LAZY_VHE, 4), "debug kasan"),
-        _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)), "debug kasan"),
+        _simple("suspend", boot.with_cpus(boot.LAZY_VHE, 4), "life debug kasan"),
+        _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)), "life debug kasan"),
         _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.BLOCKS, 4))),
+        *map(_hibernate, (boot.LAZY, boot.LAZY_VHE, boot.NVHE, boot.BLOCKS)),
         _stress("life debug"),
         _stress("life debug", on=False),
         _stress("life debug kasan"),
