@@ -403,6 +403,8 @@ static const struct {
 
 #define NR_JOBS (int)(sizeof(jobs) / sizeof(jobs[0]))
 
+static volatile bool *stop;	/* shared with the workers of start_load() */
+
 /* One process a CPU; its exit status is the job that failed, or NR_JOBS */
 static int worker(int cpu, double end, bool use_hugetlb)
 {
@@ -413,7 +415,7 @@ static int worker(int cpu, double end, bool use_hugetlb)
 	CPU_SET(cpu, &one);
 	sched_setaffinity(0, sizeof(one), &one);
 	/* a whole round at least */
-	for (turn = 0; turn < NR_JOBS || now() < end; turn++) {
+	for (turn = 0; turn < NR_JOBS || (now() < end && !(stop && *stop)); turn++) {
 		job = (turn + cpu) % NR_JOBS;
 		if (jobs[job].run == hugetlb && !use_hugetlb)
 			continue;
@@ -472,6 +474,42 @@ void test_churn(void)
 		else
 			result(!failed[i], "churn: %s", jobs[i].name);
 	}
+}
+
+static pid_t load_pid[MAX_CPUS];
+
+void start_load(void)
+{
+	int cpu;
+
+	stop = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (cpu = 0; cpu < count_cpus() && cpu < MAX_CPUS; cpu++) {
+		load_pid[cpu] = fork();
+		if (!load_pid[cpu])
+			_exit(worker(cpu, now() + 3600, false));
+	}
+}
+
+bool stop_load(void)
+{
+	bool ok = true;
+	int cpu, status;
+
+	*stop = true;
+	for (cpu = 0; cpu < MAX_CPUS && load_pid[cpu]; cpu++) {
+		bool good = waitpid(load_pid[cpu], &status, 0) > 0 && WIFEXITED(status) &&
+			    WEXITSTATUS(status) == NR_JOBS;
+
+		if (!good)
+			say("# load on CPU %d: %s", cpu, WIFEXITED(status) &&
+			    WEXITSTATUS(status) < NR_JOBS ? jobs[WEXITSTATUS(status)].name :
+			    "died");
+		ok &= good;
+		load_pid[cpu] = 0;
+	}
+	munmap((void *)stop, page_size());
+	stop = NULL;
+	return ok;
 }
 
 void test_cpu_hotplug(void)

@@ -83,6 +83,11 @@ void skip(const char *why, const char *fmt, ...)
 	say("ok %d - %s # SKIP %s", ++nr_tests, name, why);
 }
 
+int count_points(void)
+{
+	return nr_tests;
+}
+
 static void error(const char *fmt, ...)
 {
 	char text[300];
@@ -243,6 +248,11 @@ void drain_log(struct report *report)
 	}
 }
 
+void watch_log(void)
+{
+	drain_log(NULL);
+}
+
 /* ---- targets and attacks ---- */
 
 static char *user_page;		/* what the target 'user' is */
@@ -382,12 +392,40 @@ static void summary(const struct tally *t)
 	    t->attacks, t->refused, t->allowed, t->errors, t->unexpected);
 }
 
+static struct tally tally;
+
+/* Each CPU has a POR_EL1 of its own: the same attack on all of them */
+void attack_on_each_cpu(void)
+{
+	cpu_set_t all, one;
+	char row[4096];
+	int cpu;
+
+	if (!ask(row, sizeof(row), "walk user 0x%lx", (long)user_page)) {
+		error("cannot walk to user: %s", strerror(errno));
+		tally.errors++;
+		return;
+	}
+	row[strcspn(row, "\n")] = '\0';
+	sched_getaffinity(0, sizeof(all), &all);
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (!CPU_ISSET(cpu, &all) || sched_setaffinity(0, sizeof(one), &one))
+			continue;
+		say("# on CPU %d", cpu);
+		attack("user", row, "flip", true, &tally);
+	}
+	sched_setaffinity(0, sizeof(all), &all);
+}
+
 #define MAX_ROWS 32
 
-/* Show the tables of all targets and attack each of them once a kind */
-static void attack_all(bool tap, struct tally *t)
+/* Show the tables of all targets and attack each of them once a kind; 0 if all went as expected */
+static int attack_all(bool tap)
 {
 	static char rows[MAX_ROWS][256];
+	struct tally *t = &tally;
 	const char *target_of[MAX_ROWS];
 	int nr_rows = 0, i, j;
 
@@ -424,7 +462,10 @@ static void attack_all(bool tap, struct tally *t)
 		if (tap && !strcmp(target_of[i], "user"))
 			attack(target_of[i], rows[i], "leaked", tap, t);
 	}
+	if (tap)
+		attack_on_each_cpu();
 	summary(t);
+	return t->errors || t->unexpected || !t->attacks;
 }
 
 void scan(const char *space, bool tap)
@@ -540,19 +581,39 @@ static void show_system(void)
 
 static int mode_run(void)
 {
-	struct tally t = {};
-
 	scan("user", false);
 	scan("kernel", false);
 	scan("image", false);
-	attack_all(false, &t);
-	return t.errors || t.unexpected || !t.attacks;
+	return attack_all(false);
+}
+
+/* How each test ends */
+static int conclude(bool lkdtm)
+{
+	check_counters();
+	check_pgtables("at the end");
+	show_statistics();
+	/* A refused write turns it off, as any Oops does */
+	if (!tally.attacks)
+		test_lockdep();
+	if (lkdtm && expect != EXPECT_NOTHING)
+		test_lkdtm(expect == EXPECT_PROTECTED);
+	scan("user", true);
+	scan("kernel", true);
+	scan("image", true);
+	attack_all(true);
+	result(!tally.errors && tally.attacks, "all attacks could be made");
+	if (expect == EXPECT_PROTECTED)
+		result(tally.reported && !tally.misreported,
+		       "%d reports name the table that was attacked", tally.reported);
+	drain_log(NULL);
+	result(!nr_complaints, "no unannounced complaint in the kernel log");
+	say("1..%d", nr_tests);
+	return nr_failed != 0;
 }
 
 static int mode_test(void)
 {
-	struct tally t = {};
-
 	test_pkeys();
 	test_churn();
 	test_memcg();
@@ -561,24 +622,7 @@ static int mode_test(void)
 	if (spare)
 		test_memory_hotplug(spare);
 	test_kunit();
-	check_pgtables("at the end");
-	show_statistics();
-	test_lockdep();
-	/* From here on things go wrong, which turns lockdep off */
-	if (expect != EXPECT_NOTHING)
-		test_lkdtm(expect == EXPECT_PROTECTED);
-	scan("user", true);
-	scan("kernel", true);
-	scan("image", true);
-	attack_all(true, &t);
-	result(!t.errors && t.attacks, "all attacks could be made");
-	if (expect == EXPECT_PROTECTED)
-		result(t.reported && !t.misreported, "%d reports name the table that was attacked",
-		       t.reported);
-	drain_log(NULL);
-	result(!nr_complaints, "no unannounced complaint in the kernel log");
-	say("1..%d", nr_tests);
-	return nr_failed != 0;
+	return conclude(true);
 }
 
 static int mode_attack(void)
@@ -734,6 +778,8 @@ static void parse_cmdline(char *mode, int size)
 			spare = strtoull(word + 18, NULL, 0);
 		else if (!strncmp(word, "kpkeys_demo_forks=", 18))
 			forks = atoi(word + 18);
+		else if (!strncmp(word, "kpkeys_demo_points=", 19))
+			nr_tests = atoi(word + 19);
 		else if (!strcmp(word, "kpkeys_demo_expect=protected"))
 			expect = EXPECT_PROTECTED;
 		else if (!strcmp(word, "kpkeys_demo_expect=open"))
@@ -774,6 +820,8 @@ int main(int argc, char **argv)
 			status = mode_forks(!strcmp(mode, "forks"));
 		else if (!strcmp(mode, "panic"))
 			status = mode_panic();
+		else if (test_life(mode, spare))
+			status = conclude(false);
 		else if (!strcmp(mode, "shell"))
 			status = mode_shell();
 		else

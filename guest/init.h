@@ -50,6 +50,9 @@ int print_por(void);
 /* churn.c: keeps the kernel's page-table code busy, checks memory contents */
 void test_churn(void);
 void test_cpu_hotplug(void);
+/* The same work on all CPUs until stop_load(); false if a worker died, or found other contents */
+void start_load(void);
+bool stop_load(void);
 
 /* forks.c: what the kernel says of its page tables, when idle and after many forks */
 void test_idle(void);
@@ -80,6 +83,24 @@ void scan(const char *space, bool tap);
 /* lkdtm.c: the kernel's own attacks */
 void test_lkdtm(bool protected);
 void test_lkdtm_panic(void);
+
+/* init.c: a store to a page table of ours, once on each CPU */
+void attack_on_each_cpu(void);
+/* How many points there have been */
+int count_points(void);
+
+/* life.c: what happens to a machine in its life: sleep, kexec ... false: no such mode */
+bool test_life(const char *mode, uint64_t spare);
+/* The kernel's own counts of page tables add up */
+void check_counters(void);
+
+/* jobs.c: programs of others, listed in /jobs */
+void test_jobs(void);
+/* init.c: look for complaints in the kernel log, before what is new in it gets lost */
+void watch_log(void);
+
+/* kvm.c: a VM that writes what registers of POE it can */
+void test_kvm(void);
 
 /* kunit.c: the kernel's own tests again, now that booting is over */
 void test_kunit(void);

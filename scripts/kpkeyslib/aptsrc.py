@@ -112,6 +112,28 @@ def _percent(line: str) -> str | None:
     return f"{float(parts[2]):.0f} %" if parts[0] == "dlstatus" and len(parts) > 3 else None
 
 
+def _download(
+    args: list[str], package: str, version: str, suite: str, into: Path, kind: str
+) -> Path:
+    progress = Progress(f"Fetching {package} {version} from Debian {suite}")
+    into.mkdir(parents=True, exist_ok=True)
+    get = ["download"] if kind == "deb" else ["source", "--download-only", "--tar-only"]
+    before = set(into.iterdir())
+    proc.run(
+        ["apt-get", "-q", *args, "-o", "APT::Status-Fd=1", *get, f"{package}={version}"],
+        into / "log",
+        f"fetching {package} {version}",
+        cwd=into,
+        progress=progress,
+        state=_percent,
+    )
+    progress.done()
+    new = {p for p in into.iterdir() if p.suffix in (".deb", ".xz", ".gz")} - before
+    if len(new) == 1:
+        return new.pop()
+    raise Problem(f"apt fetched no archive of {package} {version}, see {into / 'log'}")
+
+
 def fetch(
     package: str,
     wanted: re.Pattern[str],
@@ -131,21 +153,69 @@ def fetch(
             version = next((v for v in _versions(args, package, kind) if wanted.match(v)), None)
             if version is None:
                 continue
-            progress = Progress(f"Fetching {package} {version} from Debian {suite}")
-            into.mkdir(parents=True, exist_ok=True)
-            get = ["download"] if kind == "deb" else ["source", "--download-only", "--tar-only"]
-            before = set(into.iterdir())
-            proc.run(
-                ["apt-get", "-q", *args, "-o", "APT::Status-Fd=1", *get, f"{package}={version}"],
-                into / "log",
-                f"fetching {package} {version}",
-                cwd=into,
-                progress=progress,
-                state=_percent,
-            )
-            progress.done()
-            new = {p for p in into.iterdir() if p.suffix in (".deb", ".xz", ".gz")} - before
-            if len(new) == 1:
-                return new.pop()
-            raise Problem(f"apt fetched no archive of {package} {version}, see {into / 'log'}")
+            return _download(args, package, version, suite, into, kind)
     return None
+
+
+def _depends(args: list[str], package: str) -> list[str]:
+    """The packages that a package depends on, the first one of alternatives."""
+    shown = proc.output(["apt-cache", *args, "show", "--no-all-versions", package], "apt-cache")
+    found = re.search(r"^Depends: (.*)$", shown, re.M)
+    return [re.split(r"[ (:|]", item.strip())[0] for item in found[1].split(",")] if found else []
+
+
+def _needed(path: Path, readelf: str) -> list[str]:
+    """The libraries that a program or a library names, the dynamic linker among them."""
+    text = proc.output([readelf, "-W", "-d", "-l", path], readelf)
+    loader = re.findall(r"program interpreter: .*/([^]]+)\]", text)
+    return loader + re.findall(r"\(NEEDED\).*\[(.*)\]", text)
+
+
+def fetch_program(
+    package: str, program: str, into: Path, arch: str, suites: tuple[str, ...], readelf: str
+) -> dict[str, Path] | None:
+    """The program of a package, and the libraries that it takes to run: name -> file."""
+    for args, suite in ((_suite(site, suite, "deb", arch), suite)
+                        for site in _sites() for suite in suites):
+        if args and _versions(args, package, "deb"):
+            break
+    else:
+        return None
+
+    def unpack(name: str) -> None:
+        """Each package has a directory of its own; those that do not exist are virtual."""
+        versions = _versions(args, name, "deb")
+        directory = into / name
+        directory.mkdir(parents=True)
+        if versions:
+            deb = _download(args, name, versions[0], suite, into, "deb")
+            proc.run(["dpkg-deb", "-x", deb, directory], into / "log", f"unpacking {name}")
+            deb.unlink()
+
+    def find(name: str) -> Path | None:
+        return next((path for path in sorted(into.rglob(name)) if path.exists()), None)
+
+    unpack(package)
+    files = {program: into / package / program}
+    todo = [program]
+    while todo:
+        path = files[todo.pop()]
+        owner = path.relative_to(into).parts[0]
+        for name in _needed(path, readelf):
+            if name in files:
+                continue
+            # The package that is likely to have it first: most of the others are not needed
+            stem = re.split(r"[-.\d]*\.so", name)[0].lower()
+            found = find(name)
+            for other in sorted(_depends(args, owner), key=lambda dep: not dep.startswith(stem)):
+                if found:
+                    break
+                if not (into / other).exists():
+                    unpack(other)
+                    found = find(name)
+            if not found:
+                raise Problem(f"{name}, which {path.name} needs, is in no package that Debian's"
+                              f" {owner} depends on")
+            files[name] = found
+            todo.append(name)
+    return files

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from . import aptsrc, cache, inputs, kernel, proc
+from . import aptsrc, cache, inputs, kernel, needs, proc
 from .term import Problem
 
 GUEST = inputs.REPO / "guest"
@@ -42,11 +42,31 @@ def busybox() -> Path:
     return cache.entry("busybox", "arm64", make) / "busybox"
 
 
+def stress_ng() -> dict[str, Path]:
+    """Debian's arm64 stress-ng and its libraries, as files of the initramfs."""
+
+    def make(partial: Path) -> None:
+        found = aptsrc.fetch_program("stress-ng", "usr/bin/stress-ng", partial / "debs", "arm64",
+                                     ("stable", "unstable"), needs.cross_prefix() + "readelf")
+        if found is None:
+            raise Problem("this test needs Debian's stress-ng:arm64; apt has no Debian site")
+        (partial / "files").mkdir()
+        for name, path in found.items():
+            shutil.copy2(path, partial / "files" / Path(name).name)
+        shutil.rmtree(partial / "debs")
+
+    where = cache.entry("stress-ng", "arm64", make) / "files"
+    return {f"/{'bin' if path.name == 'stress-ng' else 'lib'}/{path.name}": path
+            for path in sorted(where.iterdir())}
+
+
 def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
     """An initramfs with these files, and with a shell if there is a busybox among them."""
 
     def make(partial: Path) -> None:
-        lines = [f"dir /{name} 0755 0 0" for name in ("bin", "dev", "proc", "sys", "tmp")]
+        names = {f"/{name}" for name in ("bin", "dev", "proc", "sys", "tmp")}
+        names |= {str(parent) for name in files for parent in Path(name).parents} - {"/"}
+        lines = [f"dir {name} 0755 0 0" for name in sorted(names)]
         lines += ["nod /dev/console 0600 0 0 c 5 1"]
         lines += [f"file {name} {path} 0755 0 0" for name, path in files.items()]
         if "/bin/busybox" in files:
@@ -55,14 +75,16 @@ def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
         proc.run([built.directory / "gen_init_cpio", "-o", partial / "initramfs.cpio",
                   partial / "list"], partial / "log", "gen_init_cpio")
 
-    key = cache.digest([Path(__file__), *files.values()])
+    key = cache.digest([Path(__file__), *files, *files.values()])
     return cache.entry("initramfs", key, make) / "initramfs.cpio"
 
 
-def initramfs(built: kernel.Kernel, shell: bool = False) -> Path:
+def initramfs(
+    built: kernel.Kernel, shell: bool = False, more: dict[str, Path] | None = None
+) -> Path:
     """The initramfs for one kernel: /init, the modules and, for a shell, busybox."""
     files = {"/init": programs() / "init",
              **{f"/{name}": built.directory / name for name in kernel.MODULES}}
     if shell:
         files["/bin/busybox"] = busybox()
-    return pack(built, files)
+    return pack(built, {**files, **(more or {})})

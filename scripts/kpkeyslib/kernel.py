@@ -37,6 +37,8 @@ class Kind(NamedTuple):
 
 TESTED = Kind(("base.config", ".kunitconfig"), series.patches,
               (*(f"demo/{name}" for name in MODULES), f"demo/{VARIABLE_LEVEL}"), guest=True)
+# The kernel without the series
+BASE = Kind(("base.config",), list, tuple(f"demo/{name}" for name in MODULES), guest=True)
 
 
 class Source(NamedTuple):
@@ -248,8 +250,12 @@ def _collect(objects: Path, into: Path, kind: Kind) -> None:
 def build(
     known: inputs.Base, linux: str | None, variant: str = "", kind: Kind = TESTED
 ) -> Kernel:
-    """A kernel of the kind with the configs of the variant: the series and the demo module."""
-    where = source(known, linux)
+    """A kernel of the kind with the configs of the variant, from the source that is wanted."""
+    return build_from(source(known, linux), variant, kind)
+
+
+def build_from(where: Source, variant: str = "", kind: Kind = TESTED) -> Kernel:
+    """The same from a source that is there."""
     gcc = compiler()
     if where.commit is None:
         key = cache.digest([str(where.tree), *variant.split()])
@@ -272,8 +278,8 @@ def build(
             # Left by a run that was killed; the lock says that no other one is at it.
             (where.tree / ".git" / "index.lock").unlink(missing_ok=True)
             series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
-            objects = cache.root() / "obj" / cache.digest([where.commit or "", gcc,
-                                                           *variant.split()])
+            parts = [where.commit or "", gcc, *variant.split(), *([] if files else ["base"])]
+            objects = cache.root() / "obj" / cache.digest(parts)
             _compile(where.tree, objects, variant, kind)
             _collect(objects, partial, kind)
 

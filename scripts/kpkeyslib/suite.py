@@ -10,8 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
-from . import (attack, boot, gadgets, guesttests, inputs, kernel, matrix, needs, patchtests, proc,
-               qemu, results, scarcity)
+from . import (attack, boot, gadgets, guesttests, inputs, kernel, life, matrix, needs, patchtests,
+               proc, qemu, results, scarcity)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -61,6 +61,7 @@ def tests() -> list[Test]:
         *attack.tests(),
         *scarcity.tests(),
         *matrix.tests(),
+        *life.tests(),
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, kernel, qemu
+from . import boot, demo, kernel, qemu
 
 
 class Skip(Exception):
@@ -49,6 +49,22 @@ def tap(text: str, prefix: str = "") -> str:
     check(int(plans[-1]) == len(points) > 0, f"plan 1..{plans[-1]}, but {len(points)} points")
     skipped = sum("# SKIP" in line for line in points.values())
     return f"{len(points)} points" + (f", {skipped} of them skipped" if skipped else "")
+
+
+def booted(result: boot.Result, protected: bool) -> str:
+    """Check what the guest's init says of its tests and attacks, and what the kernel says."""
+    wrong = demo.verdict(result)
+    check(not wrong, wrong)
+    remark = tap(result.console, "kpkeys-demo: ")
+    total = [record for record in demo.records(result.console) if record[""] == "summary"][-1]
+    check(total["unexpected"] == "0" and int(total["attacks"]) > 0, f"summary: {total}")
+    wanted = "refused" if protected else "allowed"
+    check(int(total[wanted]) > 0, f"no write was {wanted}: {total}")
+    rest = re.sub(r"kpkeys-demo: attack-begin.*?kpkeys-demo: attack-end", "", result.console,
+                  flags=re.S)
+    complaints = boot.complaints(rest)
+    check(not complaints, f"the kernel complains: {complaints[:1]}")
+    return f"{remark}, {total[wanted]} of {total['attacks']} writes {wanted}"
 
 
 def needs_lazy(setting: Setting, mode: boot.Mode) -> None:

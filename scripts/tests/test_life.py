@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Reading what the guest says of programs that are not ours."""
+
+from __future__ import annotations
+
+import unittest
+
+from kpkeyslib import life, selftests
+
+CONSOLE = """\
+[    1.0] kpkeys-demo: job-begin name=mm-a
+[    1.1] kpkeys-demo: | TAP version 13
+[    1.1] kpkeys-demo: | ok 1 one
+[    1.1] other kernel line
+[    1.2] kpkeys-demo: | not ok 2 two
+[    1.2] kpkeys-demo: | ok 3 three # SKIP no huge pages
+[    1.2] kpkeys-demo: | not ok 4 four # SKIP neither
+[    1.3] kpkeys-demo: | # ok 5 is a comment
+[    1.3] kpkeys-demo: job-end name=mm-a status=1 signal=0 late=0 seconds=1
+[    1.4] kpkeys-demo: job-begin name=mm-b
+[    1.5] kpkeys-demo: job-end name=mm-b status=-1 signal=9 late=1 seconds=9
+[    1.6] kpkeys-demo: job-begin name=mm-c
+[    1.7] kpkeys-demo: | passed, without TAP
+[    1.8] kpkeys-demo: job-end name=mm-c status=0 signal=0 late=0 seconds=0
+"""
+
+
+class Selftests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.found = {name: selftests.outcome(*job)
+                      for name, job in life.outcomes(CONSOLE).items()}
+
+    def test_points_are_counted(self) -> None:
+        self.assertEqual(self.found["mm-a"], (1, 1, 2, ""))
+        self.assertEqual(self.found["mm-c"], (1, 0, 0, ""))
+
+    def test_a_program_that_is_killed_has_failed(self) -> None:
+        self.assertEqual(self.found["mm-b"], (0, 1, 0, "late"))
+
+    def test_fewer_passes_are_worse_and_more_are_not(self) -> None:
+        better = {**self.found, "mm-a": self.found["mm-a"]._replace(passed=2)}
+        self.assertEqual(selftests.worse(better, self.found), [])
+        self.assertEqual(len(selftests.worse(self.found, better)), 1)
+
+    def test_a_program_that_did_not_run_is_worse(self) -> None:
+        self.assertEqual(selftests.worse({}, {"mm-c": self.found["mm-c"]}),
+                         ["mm-c: 0/0/0 did not run, but 1/0/0"])
+
+    def test_table_has_a_row_for_each(self) -> None:
+        text = selftests.table({"ours": self.found, "base": {}})
+        self.assertEqual(len(text.splitlines()), 4)
+        self.assertIn("1/1/2", text)
