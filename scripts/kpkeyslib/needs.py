@@ -37,7 +37,6 @@ _CROSS = {
 # What only one command needs
 _MORE = {
     "check": {
-        "sparse": "sparse",
         "x86_64-linux-gnu-gcc": "gcc-x86-64-linux-gnu",
         "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
         "gcc:libelf.h": "libelf-dev",
