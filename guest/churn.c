@@ -33,14 +33,6 @@
 #define MAP_HUGE_SHIFT	26
 #endif
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
 static size_t page_size(void)
 {
 	return sysconf(_SC_PAGESIZE);
@@ -408,12 +400,9 @@ static volatile bool *stop;	/* shared with the workers of start_load() */
 /* One process a CPU; its exit status is the job that failed, or NR_JOBS */
 static int worker(int cpu, double end, bool use_hugetlb)
 {
-	cpu_set_t one;
 	int turn, job;
 
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	run_on(cpu);
 	/* a whole round at least */
 	for (turn = 0; turn < NR_JOBS || (now() < end && !(stop && *stop)); turn++) {
 		job = (turn + cpu) % NR_JOBS;
@@ -512,21 +501,30 @@ bool stop_load(void)
 	return ok;
 }
 
+bool set_cpu(int cpu, bool online)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	if (write_file(path, online ? "1\n" : "0\n"))
+		return true;
+	say("# CPU %d %s: %s", cpu, online ? "on" : "off", strerror(errno));
+	return false;
+}
+
 void test_cpu_hotplug(void)
 {
-	char path[80], state[8];
 	bool ok = true;
 	int turn, cpu = 1;
 
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	if (!read_line(path, state, sizeof(state))) {
+	if (count_cpus() == 1) {
 		skip("one CPU", "CPU off and on, with work on it");
 		return;
 	}
 	for (turn = 0; turn < 5 && ok; turn++) {
 		pid_t pid;
 
-		ok = write_file(path, "0\n") && write_file(path, "1\n");
+		ok = set_cpu(cpu, false) && set_cpu(cpu, true);
 		pid = fork();
 		if (!pid)
 			_exit(worker(cpu, 0, false) != NR_JOBS);

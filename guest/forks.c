@@ -18,18 +18,15 @@ struct statistics {
 
 static struct statistics get_statistics(void)
 {
-	static const char path[] = "/sys/kernel/debug/kpkeys/pgtables";
-
-	/* These machines have one node */
 	return (struct statistics) {
-		.pages = value_in(path, "node0_pages"),
-		.free = value_in(path, "node0_free"),
-		.cpu_free = value_in(path, "cpu_free"),
-		.reserve = value_in(path, "reserve"),
-		.split_refill = value_in(path, "split_refill"),
-		.split_other = value_in(path, "split_other"),
-		.allocs = value_in(path, "allocs"),
-		.allocs_locked = value_in(path, "allocs_locked"),
+		.pages = statistic("node*_pages"),
+		.free = statistic("node*_free"),
+		.cpu_free = statistic("cpu_free"),
+		.reserve = statistic("reserve"),
+		.split_refill = statistic("split_refill"),
+		.split_other = statistic("split_other"),
+		.allocs = statistic("allocs"),
+		.allocs_locked = statistic("allocs_locked"),
 		.mem_free = value_in("/proc/meminfo", "MemFree:"),
 	};
 }

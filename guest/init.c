@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -139,9 +141,40 @@ long value_in(const char *path, const char *name)
 	return value;
 }
 
+long statistic(const char *pattern)
+{
+	FILE *file = fopen(KPKEYS_DEBUGFS "pgtables", "r");
+	long sum = -1, found;
+	char line[128], name[64];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %ld", name, &found) == 2 && !fnmatch(pattern, name, 0))
+			sum = sum < 0 ? found : sum + found;
+	if (file)
+		fclose(file);
+	return sum;
+}
+
 int count_cpus(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+bool run_on(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return !sched_setaffinity(0, sizeof(one), &one);
+}
+
+double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 bool have_poe(void)
@@ -246,11 +279,6 @@ void drain_log(struct report *report)
 			}
 		}
 	}
-}
-
-void watch_log(void)
-{
-	drain_log(NULL);
 }
 
 /* ---- targets and attacks ---- */
@@ -397,7 +425,7 @@ static struct tally tally;
 /* Each CPU has a POR_EL1 of its own: the same attack on all of them */
 void attack_on_each_cpu(void)
 {
-	cpu_set_t all, one;
+	cpu_set_t all;
 	char row[4096];
 	int cpu;
 
@@ -409,9 +437,7 @@ void attack_on_each_cpu(void)
 	row[strcspn(row, "\n")] = '\0';
 	sched_getaffinity(0, sizeof(all), &all);
 	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		if (!CPU_ISSET(cpu, &all) || sched_setaffinity(0, sizeof(one), &one))
+		if (!CPU_ISSET(cpu, &all) || !run_on(cpu))
 			continue;
 		say("# on CPU %d", cpu);
 		attack("user", row, "flip", true, &tally);
@@ -587,7 +613,16 @@ static int mode_run(void)
 	return attack_all(false);
 }
 
-/* How each test ends */
+/* The last points, and the plan; the status */
+static int finish(void)
+{
+	drain_log(NULL);
+	result(!nr_complaints, "no unannounced complaint in the kernel log");
+	say("1..%d", nr_tests);
+	return nr_failed != 0;
+}
+
+/* What comes after each test of a machine's life */
 static int conclude(bool lkdtm)
 {
 	check_counters();
@@ -606,10 +641,7 @@ static int conclude(bool lkdtm)
 	if (expect == EXPECT_PROTECTED)
 		result(tally.reported && !tally.misreported,
 		       "%d reports name the table that was attacked", tally.reported);
-	drain_log(NULL);
-	result(!nr_complaints, "no unannounced complaint in the kernel log");
-	say("1..%d", nr_tests);
-	return nr_failed != 0;
+	return finish();
 }
 
 static int mode_test(void)
@@ -632,10 +664,7 @@ static int mode_attack(void)
 	rehearse_attacks(&t);
 	summary(&t);
 	check_pgtables("at the end");
-	drain_log(NULL);
-	result(!nr_complaints, "no unannounced complaint in the kernel log");
-	say("1..%d", nr_tests);
-	return nr_failed || t.errors || !t.attacks;
+	return finish() || t.errors || !t.attacks;
 }
 
 static int mode_scarcity(bool points)
@@ -644,10 +673,7 @@ static int mode_scarcity(bool points)
 	test_scarcity(points);
 	show_statistics();
 	test_lockdep();
-	drain_log(NULL);
-	result(!nr_complaints, "no unannounced complaint in the kernel log");
-	say("1..%d", nr_tests);
-	return nr_failed != 0;
+	return finish();
 }
 
 static int mode_panic(void)
@@ -665,10 +691,7 @@ static int mode_forks(bool many)
 		check_pgtables("at the end");
 	}
 	test_lockdep();
-	drain_log(NULL);
-	result(!nr_complaints, "no unannounced complaint in the kernel log");
-	say("1..%d", nr_tests);
-	return nr_failed != 0;
+	return finish();
 }
 
 static int mode_shell(void)

@@ -3,6 +3,7 @@
 #define GUEST_INIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* init.c: one line in the kernel log, with the prefix that README.rst describes */
@@ -30,7 +31,10 @@ struct report {			/* what the kernel log says of one write */
 /* The kernel shows where it is when memory is short, which is no complaint */
 extern bool traces_expected;
 
-/* init.c: read what is new in the kernel log; @report: we just made it complain */
+/*
+ * init.c: read what is new in the kernel log, before it gets lost; @report: we
+ * just made it complain
+ */
 void drain_log(struct report *report);
 
 bool load_module(const char *path);
@@ -40,7 +44,13 @@ bool write_file(const char *path, const char *text);
 bool read_line(const char *path, char *line, int size);
 /* From a file with lines of a name and a value; -1 if there is none */
 long value_in(const char *path, const char *name);
+/* The kernel's statistics of page tables: sum of those that match; -1 if none does */
+long statistic(const char *pattern);
 int count_cpus(void);
+/* From now on on this CPU; false if that is not possible */
+bool run_on(int cpu);
+/* In seconds, since whenever */
+double now(void);
 bool have_poe(void);
 
 /* pkeys.c: userspace protection keys. The second is run after exec */
@@ -50,6 +60,8 @@ int print_por(void);
 /* churn.c: keeps the kernel's page-table code busy, checks memory contents */
 void test_churn(void);
 void test_cpu_hotplug(void);
+/* Says why if it cannot be done */
+bool set_cpu(int cpu, bool online);
 /* The same work on all CPUs until stop_load(); false if a worker died, or found other contents */
 void start_load(void);
 bool stop_load(void);
@@ -63,6 +75,8 @@ void test_memcg(void);
 
 /* memory.c: memory that comes and goes, @spare is where there is some */
 void test_memory_hotplug(uint64_t spare);
+/* With @write: fill it, else count the words that are not what was filled in */
+long pattern(uint64_t *memory, size_t size, bool write);
 
 struct tally {
 	int attacks, refused, allowed, errors, unexpected;
@@ -96,8 +110,6 @@ void check_counters(void);
 
 /* jobs.c: programs of others, listed in /jobs */
 void test_jobs(void);
-/* init.c: look for complaints in the kernel log, before what is new in it gets lost */
-void watch_log(void);
 
 /* kvm.c: a VM that writes what registers of POE it can */
 void test_kvm(void);

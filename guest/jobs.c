@@ -64,7 +64,7 @@ static void run_job(const char *name, int limit, const char *command)
 			n = read(out[0], buf + len, sizeof(buf) - len);
 			if (n > 0)
 				len = say_lines(buf, len + n, false);
-			watch_log();
+			drain_log(NULL);
 		}
 		/* others may still hold the pipe: do not wait for its end */
 		if (n <= 0 && ended)

@@ -237,7 +237,7 @@ static void test_one(const char *name, uint64_t hidden, bool poe)
 	const char *wrong;
 	int cpu, status, nr_cpus = count_cpus();
 	pid_t pids[64];
-	cpu_set_t one, all;
+	cpu_set_t all;
 	struct vm vm = {};
 
 	wrong = make_vm(&vm, hidden);
@@ -265,9 +265,7 @@ static void test_one(const char *name, uint64_t hidden, bool poe)
 	/* A VM on each CPU, and our attacks between its turns */
 	sched_getaffinity(0, sizeof(all), &all);
 	for (cpu = 0; cpu < nr_cpus && cpu < 64; cpu++) {
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		sched_setaffinity(0, sizeof(one), &one);
+		run_on(cpu);
 		pids[cpu] = start_vm(hidden);
 	}
 	sched_setaffinity(0, sizeof(all), &all);

@@ -32,27 +32,13 @@ struct counters {
 
 static struct counters get_counters(void)
 {
-	static const char path[] = "/sys/kernel/debug/kpkeys/pgtables";
-	struct counters c = {
-		.free = value_in(path, "cpu_free") + value_in(path, "reserve"),
-		.allocs = value_in(path, "allocs"),
-		.frees = value_in(path, "frees"),
-		.failed = value_in(path, "allocs_failed"),
+	return (struct counters) {
+		.blocks = statistic("node*_pages"),
+		.free = statistic("node*_free") + statistic("cpu_free") + statistic("reserve"),
+		.allocs = statistic("allocs"),
+		.frees = statistic("frees"),
+		.failed = statistic("allocs_failed"),
 	};
-
-	for (int node = 0; node < 8; node++) {
-		char name[32];
-		long pages;
-
-		snprintf(name, sizeof(name), "node%d_pages", node);
-		pages = value_in(path, name);
-		if (pages < 0)
-			continue;
-		c.blocks += pages;
-		snprintf(name, sizeof(name), "node%d_free", node);
-		c.free += value_in(path, name);
-	}
-	return c;
 }
 
 void check_counters(void)
@@ -60,6 +46,10 @@ void check_counters(void)
 	struct counters c;
 	int i;
 
+	if (statistic("allocs") < 0) {
+		skip("the kernel has no statistics of page tables", "page table counters");
+		return;
+	}
 	/* They are no snapshot: wait for a moment in which nobody allocates */
 	for (i = 0; i < 50; i++) {
 		c = get_counters();
@@ -67,27 +57,12 @@ void check_counters(void)
 			break;
 		usleep(100000);
 	}
-	if (c.allocs < 0) {
-		skip("the kernel has no statistics of page tables", "page table counters");
-		return;
-	}
 	result(c.blocks - c.free == c.allocs - c.frees,
 	       "page table counters: %ld pages, %ld free, %ld allocated, %ld freed, %ld failures",
 	       c.blocks, c.free, c.allocs, c.frees, c.failed);
 }
 
 /* ---- CPUs ---- */
-
-static bool set_cpu(int cpu, bool online)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	if (write_file(path, online ? "1\n" : "0\n"))
-		return true;
-	say("# CPU %d %s: %s", cpu, online ? "on" : "off", strerror(errno));
-	return false;
-}
 
 /* One after the other; in every second round all of them are off for a while */
 static void test_cpus(void)
@@ -210,33 +185,22 @@ static bool make_swap(void)
 	return ok && !swapon(DISK, 0);
 }
 
-static void hold(uint64_t *memory, bool write, long *wrong)
-{
-	for (size_t i = 0; i < HELD / sizeof(*memory); i += 64) {
-		if (write)
-			memory[i] = i ^ 0x5a5a5a5a;
-		*wrong += memory[i] != (i ^ 0x5a5a5a5a);
-	}
-}
-
 static void test_hibernate(void)
 {
 	uint64_t *memory = mmap(NULL, HELD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				-1, 0);
-	long wrong = 0;
 
 	if (!result(make_swap(), "hibernate: swap on " DISK)) {
 		say("# %s", strerror(errno));
 		return;
 	}
 	madvise(memory, HELD / 2, MADV_HUGEPAGE);
-	hold(memory, true, &wrong);
+	pattern(memory, HELD, true);
 	write_file("/sys/power/disk", "shutdown\n");
 	/* Until this returns the machine is switched off, and another one switched on */
 	if (!result(write_file("/sys/power/state", "disk\n"), "hibernate: resumed"))
 		say("# %s", strerror(errno));
-	hold(memory, false, &wrong);
-	result(!wrong, "hibernate: memory is as it was");
+	result(!pattern(memory, HELD, false), "hibernate: memory is as it was");
 	swapoff(DISK);
 	munmap(memory, HELD);
 }

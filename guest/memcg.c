@@ -11,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -21,7 +20,7 @@
 #define NR_TABLES	50
 /* In tenths of a second; the kernel sums up every two seconds, on a machine that is not busy */
 #define PATIENCE	300
-#define SPIN_NS		30000000	/* a few ticks */
+#define SPIN		0.03	/* in seconds: a few ticks */
 
 /* In bytes; both are exact only after a while, as the kernel sums up in batches */
 static long charged(const char *what)
@@ -36,17 +35,13 @@ static long charged(const char *what)
  */
 static void wait_for_sums(int turn)
 {
-	struct timespec start, now;
-	cpu_set_t one;
+	double end;
 
-	CPU_ZERO(&one);
-	CPU_SET(turn % count_cpus(), &one);
-	sched_setaffinity(0, sizeof(one), &one);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((now.tv_sec - start.tv_sec) * 1000000000l + now.tv_nsec - start.tv_nsec < SPIN_NS);
-	usleep(100000 - SPIN_NS / 1000);
+	run_on(turn % count_cpus());
+	end = now() + SPIN;
+	while (now() < end)
+		;
+	usleep(100000 - SPIN * 1e6);
 }
 
 static void child(int ready, int leave)

@@ -37,13 +37,12 @@ static long pages_within(const char *memory, uint64_t start, uint64_t size)
 	return found;
 }
 
-/* With @write: fill it, else count the words that are not what was filled in */
-static long pattern(uint64_t *memory, bool write)
+long pattern(uint64_t *memory, size_t size, bool write)
 {
 	long wrong = 0;
 	size_t i;
 
-	for (i = 0; i < USED / sizeof(*memory); i += 64) {
+	for (i = 0; i < size / sizeof(*memory); i += 64) {
 		if (write)
 			memory[i] = ~i;
 		wrong += memory[i] != ~i;
@@ -85,7 +84,7 @@ static void turn(uint64_t start, uint64_t size)
 		result(false, "memory hot-add: %s", strerror(errno));
 		return;
 	}
-	pattern(memory, true);
+	pattern(memory, USED, true);
 	inside = pages_within((char *)memory, start, size);
 	result(inside, "memory hot-add: in use");
 	check_pgtables("after memory hot-add");
@@ -93,7 +92,7 @@ static void turn(uint64_t start, uint64_t size)
 	/* what is in it has to move */
 	result(unplug(start, size), "memory hot-remove: offline and gone");
 	left = pages_within((char *)memory, start, size);
-	if (!result(!left && access(path, F_OK) && !pattern(memory, false),
+	if (!result(!left && access(path, F_OK) && !pattern(memory, USED, false),
 		    "memory hot-remove: what was in it is elsewhere"))
 		say("# pages inside: %ld, then %ld", inside, left);
 	munmap(memory, USED);

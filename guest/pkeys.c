@@ -214,19 +214,16 @@ static void test_switch(int pkey, char *page)
 {
 	static const uint64_t perm[4] = { NONE, R, R | W, RWX };
 	struct sigaction act = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_NODEFER };
-	cpu_set_t one;
 	pid_t pid[4];
 	bool ok = true;
 	int i, turn;
 
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
 	for (i = 0; i < 4; i++) {
 		pid[i] = fork();
 		if (pid[i])
 			continue;
 		sigaction(SIGSEGV, &act, NULL);
-		sched_setaffinity(0, sizeof(one), &one);
+		run_on(0);
 		set_perm(pkey, perm[i]);
 		for (turn = 0; turn < 300; turn++) {
 			sched_yield();

@@ -22,7 +22,6 @@
 #include "init.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
-#define PGTABLES	DEBUGFS "kpkeys/pgtables"
 #define KMEMLEAK	DEBUGFS "kmemleak"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define MODULE		"/kpkeys_bug.ko"
@@ -64,21 +63,12 @@ static void touch(char *p, int nr, bool write)
 /* Page tables that can be had without a refill */
 static long nr_free_tables(void)
 {
-	return value_in(PGTABLES, "node0_free") + value_in(PGTABLES, "cpu_free");
+	return statistic("node*_free") + statistic("cpu_free");
 }
 
 static long nr_refills(void)
 {
-	FILE *file = fopen(PGTABLES, "r");
-	char line[128];
-	long sum = 0, nr;
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "refill_order%*d %ld", &nr) == 1)
-			sum += nr;
-	if (file)
-		fclose(file);
-	return sum;
+	return statistic("refill_order*");
 }
 
 /* ---- fault injection ---- */
@@ -324,13 +314,13 @@ static void test_points(const struct call *call)
 	for (int turn = 0; turn < 10 && !lacking; turn++) {
 		make_dry();
 		aim(true);
-		lacking = value_in(PGTABLES, "allocs_failed");
+		lacking = statistic("allocs_failed");
 		fail_me(true);
 		fail(100, call->run == call_fault ? 200 : -1);
 		p.failed = !call->run();
 		fail(0, -1);
 		fail_me(false);
-		lacking = value_in(PGTABLES, "allocs_failed") - lacking;
+		lacking = statistic("allocs_failed") - lacking;
 	}
 	say("scarcity part=none call=%s failed=%d allocs_failed=%ld", call->name, p.failed, lacking);
 	result(lacking > 0 && p.failed == (call->run != call_fault) && call->run(),
@@ -458,14 +448,6 @@ static void hog(bool tables, long kilobytes)
 	}
 	__atomic_add_fetch(&shared->sated, 1, __ATOMIC_RELAXED);
 	pause();
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec * 1e-9;
 }
 
 /* Wait for a child, but not for ever, and read the log meanwhile */
@@ -671,7 +653,7 @@ void test_scarcity(bool points)
 {
 	struct counters before;
 
-	have_pools = !access(PGTABLES, F_OK);
+	have_pools = statistic("allocs") >= 0;
 	span = (size_t)getpagesize() * getpagesize() / 8;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);

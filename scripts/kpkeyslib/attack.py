@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import boot, demo, guest, inputs, kernel, qemu
 from .term import say
-from .testcase import Setting, Test, check, needs_lazy, tap
+from .testcase import Setting, Test, booted, check, needs_lazy, tap
 
 _INTRODUCTION = """\
 A driver has a bug: whoever opens its device can read and write any word of the kernel's memory.
@@ -93,9 +93,7 @@ def _test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = Tru
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
                             guest.initramfs(setting.kernel), demo.append("attack", on))
         result = boot.run(argv, where / "console.log")
-        wrong = demo.verdict(result)
-        check(not wrong, wrong)
-        tap(result.console, "kpkeys-demo: ")
+        booted(result, on)
         found = demo.records(result.console)
         ends = demo.attacked(found)
         levels = {record["level"]: record["result"] for record in ends}
@@ -104,10 +102,6 @@ def _test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = Tru
         linear = "block" if mode.blocks else "page"
         system = demo.select(found, "system")[0]
         check(system["linear"] == linear, f"not the machine that was asked for: {system}")
-        rest = re.sub(r"kpkeys-demo: attack-begin.*?kpkeys-demo: attack-end", "", result.console,
-                      flags=re.S)
-        complaints = boot.complaints(rest)
-        check(not complaints, f"the kernel complains: {complaints[:1]}")
         return ", ".join(f"{level} {end}" for level, end in levels.items())
 
     parts = (mode.name, "" if on else "switched off", variant and f"kernel: {variant}")

@@ -63,8 +63,8 @@ def table(found: list[Write]) -> str:
 
 
 def _run(setting: Setting, where: Path) -> str:
-    listed = setting.kernel.source.tree / "tools/objtool/noreturns.h"
-    noreturn = frozenset(re.findall(r"^NORETURN\((\w+)\)", listed.read_text(), re.M))
+    header = setting.kernel.source.tree / "tools/objtool/noreturns.h"
+    noreturn = frozenset(re.findall(r"^NORETURN\((\w+)\)", header.read_text(), re.M))
     found = inspect(setting.kernel.directory / "vmlinux", noreturn)
     check(found, "no write of POR_EL1 in vmlinux")
     (where / "gadgets.txt").write_text(table(found) + "\n")

@@ -8,8 +8,12 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import boot, demo, gdbstub, guest, kunit, qemu
+from . import boot, demo, gdbstub, guest, kunit, qemu, testcase
 from .testcase import Setting, Test, booted, check, needs_lazy, tap
+
+# What the result of a boot depends on, besides what is booted
+MODULES = (*(Path(module.__file__ or "") for module in (boot, demo, guest, testcase)),
+           Path(__file__))
 
 
 def bare_metal(mode: boot.Mode) -> Test:
@@ -115,5 +119,4 @@ def forks(number: int, quick: bool) -> Test:
                 f"{kept} kB kept for page tables")
 
     return Test(f"boot: {mode.name}, {number} forks", run, quick=quick,
-                inputs=(str(number), *(Path(m.__file__ or "") for m in (boot, demo, guest)),
-                        Path(__file__)))
+                inputs=(str(number), *MODULES))

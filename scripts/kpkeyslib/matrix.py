@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, gadgets, guest, guesttests
+from . import boot, gadgets, guesttests
 from .testcase import Setting, Skip, Test
 
 # The values of each column, with the words that the names of the tests have for them. "-" is
@@ -127,15 +127,11 @@ def name(row: Row) -> str:
     return "matrix: " + ", ".join(word for word in words if word)
 
 
-# What a row's result depends on, besides what it boots
-_MODULES = tuple(Path(module.__file__ or "") for module in (boot, demo, guest, guesttests))
-
-
 def _boots(row: Row) -> Test:
     machine, geometry = mode(row), {"page": int(row.page[:-1]) * 1024, "va": va(row)}
     test = guesttests.attacks(machine, **geometry)
     return Test(name(row), test.run, variant(row), row.quick,
-                (repr(machine), repr(geometry), *_MODULES))
+                (repr(machine), repr(geometry), *guesttests.MODULES))
 
 
 def _cannot(pair: dict[str, str], why: str) -> Test:
