@@ -87,7 +87,7 @@ def run(known: inputs.Base, linux: str | None, binary: str | None) -> int:
     return 0
 
 
-def _test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = True) -> Test:
+def test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = True) -> Test:
     def run_it(setting: Setting, where: Path) -> str:
         needs_lazy(setting, mode)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
@@ -132,11 +132,11 @@ def tests() -> list[Test]:
     """On both kinds of the linear map, with all page sizes; and the control, where it succeeds."""
     huge = [mode._replace(memory=4) for mode in (boot.LAZY, boot.BLOCKS)]
     return [
-        *(_test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
+        *(test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
                                    boot.LESSER)),
-        *(_test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
-        *(_test(boot.LAZY, on, "16k debug") for on in (True, False)),
-        *(_test(mode, on, "64k va48 preempt-lazy", quick=False)
+        *(test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
+        *(test(boot.LAZY, on, "16k debug") for on in (True, False)),
+        *(test(mode, on, "64k va48 preempt-lazy", quick=False)
           for mode in huge for on in (True, False)),
         _interrupt(boot.EAGER), _interrupt(boot.LAZY), _interrupt(boot.EAGER, on=False),
     ]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, guest, kernel, kunit, proc, selftests
+from . import boot, demo, guest, guesttests, kernel, kunit, proc, selftests
 from .testcase import Setting, Skip, Test, booted, check, needs_lazy
 
 _DISK = 1 << 30
@@ -211,7 +211,7 @@ def _kunit_of_mm(mode: boot.Mode) -> Test:
 
 
 def tests() -> list[Test]:
-    return [
+    found = [
         _kexec(boot.LAZY, quick=True),
         *map(_kexec, (boot.LAZY_VHE, boot.NVHE, boot.BLOCKS, boot.LESSER)),
         _simple("suspend", boot.LAZY, quick=True),
@@ -226,3 +226,4 @@ def tests() -> list[Test]:
         _kunit_of_mm(boot.LAZY),
         *(_simple("kvm", mode, quick=True) for mode in (boot.EAGER_VHE, boot.LAZY_VHE, boot.NVHE)),
     ]
+    return [guesttests.kept(test, __file__, kunit.__file__, selftests.__file__) for test in found]

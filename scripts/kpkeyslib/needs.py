@@ -41,6 +41,10 @@ _MORE = {
         "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
         "gcc:libelf.h": "libelf-dev",
     },
+    "debian": {
+        "gcc:openssl/opensslv.h": "libssl-dev",
+        "gcc:libelf.h": "libelf-dev",
+    },
 }
 
 

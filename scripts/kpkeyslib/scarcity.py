@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import boot, demo, guest
+from . import boot, demo, guest, guesttests
 from .testcase import Setting, Test, check, needs_lazy, tap
 
 _LIMIT = 900
@@ -63,9 +63,10 @@ def tests() -> list[Test]:
 
     256 MB are the least with which a refill tries to have a PMD block at once.
     """
-    return [
+    found = [
         *(_test("storms", _small(mode, size), "storms", "", quick=False)
           for mode in (boot.LAZY, boot.BLOCKS) for size in (64, 128)),
         *(_test("failures and storms", _small(mode, 256), "scarcity", "scarcity", quick=False)
           for mode in (boot.EAGER, boot.LAZY, boot.BLOCKS)),
     ]
+    return [guesttests.kept(test, __file__) for test in found]
