@@ -270,6 +270,9 @@ void drain_log(struct report *report)
 			note(report, text);
 			continue;
 		}
+		/* Memory that is being unplugged is moved until that succeeds */
+		if (strstr(text, "page dumped because: migration failure"))
+			continue;
 		for (i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
 			if (strstr(text, complaints[i]) &&
 			    !(traces_expected && !strcmp(complaints[i], "Call trace:"))) {
