@@ -593,6 +593,50 @@ static void test_lockdep(void)
 		result(value_in(path, "debug_locks:") == 1, "lockdep is still on");
 }
 
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+
+static int nr_leaks(void)
+{
+	FILE *file = fopen(KMEMLEAK, "r");
+	char line[256];
+	int nr = 0;
+
+	/* It wants objects to be older than 5 seconds, and to be found twice */
+	sleep(6);
+	if (!write_file(KMEMLEAK, "scan\n") || !write_file(KMEMLEAK, "scan\n")) {
+		/* It turns itself off if it lacks memory */
+		result(false, "kmemleak can scan");
+		nr = -1;
+	}
+	while (file && fgets(line, sizeof(line), file)) {
+		nr += !strncmp(line, "unreferenced object", 19);
+		if (nr <= 3)
+			say("# kmemleak: %.*s", (int)strcspn(line, "\n"), line);
+	}
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+/* What was lost before we did anything is not ours */
+static void forget_leaks(void)
+{
+	if (access(KMEMLEAK, F_OK))
+		return;
+	say("# kmemleak: %d before anything is done", nr_leaks());
+	write_file(KMEMLEAK, "clear\n");
+}
+
+void check_leaks(const char *when)
+{
+	int nr;
+
+	if (access(KMEMLEAK, F_OK))
+		return;
+	nr = nr_leaks();
+	result(!nr, "kmemleak %s: %d", when, nr);
+}
+
 /* ---- modes ---- */
 
 static void show_system(void)
@@ -630,6 +674,7 @@ static int conclude(bool lkdtm)
 {
 	check_counters();
 	check_pgtables("at the end");
+	check_leaks("at the end");
 	show_statistics();
 	/* A refused write turns it off, as any Oops does */
 	if (!tally.attacks)
@@ -674,6 +719,7 @@ static int mode_scarcity(bool points)
 {
 	traces_expected = true;
 	test_scarcity(points);
+	check_counters();
 	show_statistics();
 	test_lockdep();
 	return finish();
@@ -834,6 +880,7 @@ int main(int argc, char **argv)
 		error("cannot load " MODULE ": %s", strerror(errno));
 	} else {
 		show_system();
+		forget_leaks();
 		if (!strcmp(mode, "run"))
 			status = mode_run();
 		else if (!strcmp(mode, "test"))

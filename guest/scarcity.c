@@ -22,7 +22,6 @@
 #include "init.h"
 
 #define DEBUGFS		"/sys/kernel/debug/"
-#define KMEMLEAK	DEBUGFS "kmemleak"
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define MODULE		"/kpkeys_bug.ko"
 
@@ -608,31 +607,6 @@ static struct counters get_counters(void)
 	return c;
 }
 
-static int nr_leaks(bool show)
-{
-	FILE *file = fopen(KMEMLEAK, "r");
-	char line[256];
-	int nr = 0;
-
-	while (file && fgets(line, sizeof(line), file)) {
-		nr += !strncmp(line, "unreferenced object", 19);
-		if (show && nr <= 3)
-			say("# kmemleak: %.*s", (int)strcspn(line, "\n"), line);
-	}
-	if (file)
-		fclose(file);
-	return nr;
-}
-
-/* It wants objects to be older than 5 seconds, and to be found twice */
-static void scan_for_leaks(void)
-{
-	sleep(6);
-	/* It turns itself off if it lacks memory */
-	if (!write_file(KMEMLEAK, "scan\n") || !write_file(KMEMLEAK, "scan\n"))
-		result(false, "kmemleak can scan");
-}
-
 /*
  * How much may be missing: slabs that are not full any more but cannot go. The
  * storms leave 4 MB of them without the feature, too.
@@ -656,10 +630,7 @@ static void check_clean(const char *when, const struct counters *before)
 	/* A table that is in use keeps all of its block, in the worst case each a block of its own */
 	if (have_pools)
 		result(kept <= (kernel + 8) * block, "page tables kept for later %s: %+ld", when, kept);
-	if (access(KMEMLEAK, F_OK))
-		return;
-	scan_for_leaks();
-	result(!nr_leaks(true), "kmemleak %s", when);
+	check_leaks(when);
 }
 
 void test_scarcity(bool points)
@@ -672,11 +643,6 @@ void test_scarcity(bool points)
 		      -1, 0);
 	write_file("/proc/sys/vm/oom_dump_tasks", "0\n");
 	write_file("/proc/sys/kernel/hung_task_timeout_secs", "20\n");
-	if (!access(KMEMLEAK, F_OK)) {
-		scan_for_leaks();
-		say("# kmemleak: %d before anything is done", nr_leaks(true));
-		write_file(KMEMLEAK, "clear\n");
-	}
 	before = get_counters();
 	say("# before: %ld kB available", before.available);
 	if (points && result(prepare_faults(), "the kernel can make allocations fail")) {

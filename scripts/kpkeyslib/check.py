@@ -200,7 +200,8 @@ def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[
             if (tree / name).exists():
                 wanted.append(name[:-1] + "o")
                 (objects / wanted[-1]).unlink(missing_ok=True)
-        proc.run([*make, "-k", "W=1", "C=1", f"CHECK={sparse}", *wanted], log, f"{build.name}: make W=1 C=1")
+        proc.run([*make, "-k", "W=1", "C=1", f"CHECK={sparse}", *wanted], log,
+                 f"{build.name}: make W=1 C=1")
     if "not available or not up to date" in log.read_text(errors="replace"):
         raise Problem(f"{build.name}: make does not take {sparse}, see {log}")
     return remarks(log.read_text(errors="replace"))

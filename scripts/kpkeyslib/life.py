@@ -23,11 +23,8 @@ _TWO_NODES = tuple(word for node in "01" for word in (
 
 
 def _remark(result: boot.Result, mode: boot.Mode, on: bool = True) -> str:
-    """Check a boot as any other; add what the kernel's checker and its counters say."""
-    remark = booted(result, mode.poe and on)
-    said = re.findall(r"kpkeys-demo: ok \d+ - page table(?:s at the end| counters): (.*)",
-                      result.console)
-    return "; ".join([remark, *said[-2:]])
+    """Check a boot as any other; add what the kernel's checkers and its counters say."""
+    return "; ".join([booted(result, mode.poe and on), *demo.nothing_lost(result.console)])
 
 
 def _boot(
@@ -216,7 +213,8 @@ def tests() -> list[Test]:
         *map(_kexec, (boot.LAZY_VHE, boot.NVHE, boot.BLOCKS, boot.LESSER)),
         _simple("suspend", boot.LAZY, quick=True),
         _simple("suspend", boot.with_cpus(boot.LAZY_VHE, 4), "life debug kasan"),
-        _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)), "life debug kasan"),
+        _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)),
+                "life debug kasan"),
         _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.BLOCKS, 4))),
         *map(_hibernate, (boot.LAZY, boot.LAZY_VHE, boot.NVHE, boot.BLOCKS)),
         _stress("life debug"),
