@@ -702,6 +702,7 @@ static int mode_test(void)
 	if (spare)
 		test_memory_hotplug(spare);
 	test_kunit();
+	test_tracepoints();
 	return conclude(true);
 }
 
@@ -826,12 +827,13 @@ static void mount_all(void)
 	static const char * const what[][2] = {
 		{ "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" },
 		{ "debugfs", "/sys/kernel/debug" }, { "tmpfs", "/tmp" },
+		{ "tracefs", "/sys/kernel/tracing" },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
 		mkdir(what[i][1], 0755);
-		/* devtmpfs may be there already, debugfs not at all */
+		/* devtmpfs may be there already, debugfs and tracefs not at all */
 		mount(what[i][0], what[i][1], what[i][0], 0, NULL);
 	}
 }

@@ -71,6 +71,7 @@ bool stop_load(void);
 /* forks.c: what the kernel says of its page tables, when idle and after many forks */
 void test_idle(void);
 void test_forks(int nr);
+void test_tracepoints(void);
 
 /* memcg.c: page tables are charged to a memory cgroup */
 void test_memcg(void);
