@@ -99,7 +99,7 @@ void test_idle(void)
 /* Have more page tables than are in store, and give them back */
 void test_tracepoints(void)
 {
-	long nr = statistic("node*_free") + statistic("cpu_free") + 64;
+	long nr = statistic("node*_free") + statistic("cpu_free") + 64, shrunk;
 	size_t span = (size_t)getpagesize() * getpagesize() / sizeof(uint64_t);
 	static const char * const events[] = { "refill", "split", "shrink" };
 	int found[3] = {};
@@ -111,12 +111,17 @@ void test_tracepoints(void)
 		skip("the kernel has no trace events of page tables", "trace events");
 		return;
 	}
+	shrunk = statistic("shrunk");
 	write_file(TRACING "events/kpkeys/enable", "1\n");
 	p = mmap(NULL, nr * span, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	for (long i = 0; p != MAP_FAILED && i < nr; i++)
 		(void)*(volatile char *)(p + i * span);
 	munmap(p, nr * span);
-	write_file("/proc/sys/vm/drop_caches", "2\n");
+	/* They are free after a grace period */
+	for (int turn = 0; turn < 30 && statistic("shrunk") == shrunk; turn++) {
+		usleep(100000);
+		write_file("/proc/sys/vm/drop_caches", "2\n");
+	}
 	write_file(TRACING "events/kpkeys/enable", "0\n");
 	trace = fopen(TRACING "trace", "r");
 	while (trace && fgets(line, sizeof(line), trace)) {
