@@ -9,6 +9,7 @@ from pathlib import Path
 PATCHES = Path(__file__).resolve().parent.parent / "patches"
 
 project = "kpkeys"
+highlight_language = "none"
 html_theme = "alabaster"
 html_theme_options = {
     "description": "page tables that the kernel itself cannot write",

@@ -26,7 +26,7 @@ DARK = {
     "rgb(255,218,185)": "#8a4513",  # peachpuff: page tables are writable
     "rgb(152,251,152)": "#1f6f34",  # palegreen: stores to entries
 }
-_FONT = "text { font-family: 'DejaVu Sans', Verdana, sans-serif; }"
+_FONT = "svg { font-family: 'DejaVu Sans', Verdana, sans-serif; font-size: 16px; }"
 
 _BUILDING = re.compile(r"(?:reading|writing)[a-z ]*\.\.\. *\[ *\d+%\].*")
 
@@ -49,7 +49,7 @@ def is_of(source: Path) -> bool:
 def picture(source: Path) -> str:
     """The SVG that pikchr, which fossil has in it, makes of a source; for dark screens, too."""
     made = proc.output(["fossil", "pikchr", source], f"pikchr: {source.name}")
-    size = re.match(r"<svg [^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\">", made)
+    size = re.match(r"<svg [^>]*viewBox=\"0 0 ([\d.]+) ([\d.]+)\"[^>]*>", made)
     if not size:
         raise Problem(f"pikchr: {source.name}: {' '.join(made.split())[:200]}")
     unknown = set(re.findall(r"rgb\([\d,]+\)", made)) - DARK.keys()
@@ -68,7 +68,7 @@ def picture(source: Path) -> str:
         "@media (prefers-color-scheme: dark) {", ".paper { fill: #0d1117; }", *rules, "}</style>",
         f'<rect class="paper" width="{width}" height="{height}"/>',
     ]
-    return "\n".join(head) + made[size.end():]
+    return "\n".join(head) + made[size.end():].rstrip() + "\n"
 
 
 def draw(where: Path) -> None:

@@ -7,7 +7,6 @@ import re
 import runpy
 import shutil
 import unittest
-from pathlib import Path
 from unittest import mock
 
 from kpkeyslib import docs, inputs, proc
@@ -43,7 +42,7 @@ class Pictures(Scratch):
             return docs.picture(source)
 
     def test_for_dark_screens_too(self) -> None:
-        made = self.picture('<svg class="pikchr" viewBox="0 0 9.5 7">\n'
+        made = self.picture('<svg class="pikchr" viewBox="0 0 9.5 7" data-a="b">\n'
                             '<path d="M1,2" style="fill:none;stroke:rgb(0,0,0);" />\n</svg>\n')
         self.assertIn('width="9.5" height="7" viewBox="0 0 9.5 7"', made)
         self.assertIn('[style*="stroke:rgb(0,0,0)"] { stroke: #e6edf3 !important; }', made)
@@ -100,6 +99,6 @@ class Text(unittest.TestCase):
         self.assertGreater(len(shown), 5)
         for name, *figures in shown:
             self.assertEqual(figures, [insns[name].rstrip("%"), isbs[name], times[name]], name)
-        off = {name: float(text.rstrip("%")) for name, text in column("Instructions", "off").items()}
+        off = {row: float(more.rstrip("%")) for row, more in column("Instructions", "off").items()}
         worst = max(off, key=lambda name: off[name])
         self.assertIn(f"the worst is ``{worst}`` with {off[worst]:.2f} % more", text)
