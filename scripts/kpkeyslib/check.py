@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import (aptsrc, boot, cache, demo, guest, inputs, kernel, needs, patchtests, proc, qemu,
-               series)
+from . import (aptsrc, boot, cache, demo, docs, guest, inputs, kernel, needs, patchtests, proc,
+               qemu, series)
 from .term import Problem, Progress, say
 
 LOGS = inputs.REPO / "build" / "check"
@@ -273,6 +273,7 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
         for index, file in enumerate(all_.files):
             yield file.stem, _patch(all_, index, maintainers)
     yield "patches/ is what tree and refresh write", _written(all_)
+    yield "documents: HTML without warnings, pictures as committed", docs.remarks()
     for build in BUILDS:
         yield f"no new warning (W=1, sparse): {build.name}", _compiles(all_, build)
     for index, file in enumerate(all_.files) if bisect else ():

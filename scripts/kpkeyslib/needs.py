@@ -45,6 +45,10 @@ _MORE = {
         "gcc:openssl/opensslv.h": "libssl-dev",
         "gcc:libelf.h": "libelf-dev",
     },
+    "docs": {
+        "sphinx-build": "python3-sphinx",
+        "fossil": "fossil",  # has pikchr in it
+    },
 }
 
 

@@ -137,7 +137,7 @@ class CommandLine(Scratch):
         self.assertEqual((status, text.count("\n")), (130, 1))
 
     def test_help_for_each_command(self) -> None:
-        for command in ("setup", "run", "test", "bench", "tree", "refresh"):
+        for command in ("setup", "run", "test", "bench", "docs", "tree", "refresh"):
             with self.assertRaises(SystemExit) as caught:
                 cli.main([command, "--help"])
             self.assertEqual(caught.exception.code, 0)
