@@ -277,6 +277,15 @@ def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
     progress.done()
 
 
+_NOT_BUILT = re.compile(r"Documentation/.*\.(rst|txt)$|MAINTAINERS$|tools/testing/selftests/")
+
+
+def _content(repo: Path, commit: str) -> str:
+    """A hash of what a build of the commit may read: not its message, nor documents."""
+    files = series.git(repo, "ls-tree", "-r", commit).splitlines()
+    return cache.digest(line for line in files if not _NOT_BUILT.match(line.split("\t", 1)[1]))
+
+
 def _collect(objects: Path, into: Path, kind: Kind) -> None:
     """What is kept of a build."""
     for file in ("arch/arm64/boot/Image", "vmlinux", ".config", "System.map", "usr/gen_init_cpio",
@@ -307,13 +316,13 @@ def build_from(where: Source, variant: str = "", kind: Kind = TESTED) -> Kernel:
             return Kernel(built / "Image", built, where, 0, gcc)
     files = kind.patches()
     modules = [_GUEST / name for name in ("demo", "variable-level", "Makefile")]
-    key = cache.digest([where.commit, *files, *fragments(variant, kind, where.name),
+    head = series.commits(where.tree, where.commit, files)
+    key = cache.digest([_content(where.tree, head), *fragments(variant, kind, where.name),
                         *(modules if kind.guest else kind.kept), gcc, *make_args(),
                         *_MAKE_ENV.values()])
 
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):
-            head = series.commits(where.tree, where.commit or "", files)
             # Left by a run that was killed; the lock says that no other one is at it.
             (where.tree / ".git" / "index.lock").unlink(missing_ok=True)
             series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
