@@ -28,7 +28,7 @@
 #define NR_TABLES	24	/* that a call needs, more than the smallest refill has */
 #define MOST_POINTS	5000
 #define STORM_SECONDS	6
-#define PATIENCE	60	/* in seconds, before it counts as a deadlock */
+#define PATIENCE	240	/* in seconds, before it counts as a deadlock; an emulator may be slow */
 
 static const char * const attrs[] = { "failslab", "fail_page_alloc" };
 

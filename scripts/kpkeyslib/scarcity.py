@@ -8,7 +8,7 @@ from pathlib import Path
 from . import boot, demo, guest, guesttests
 from .testcase import Setting, Test, check, needs_lazy, tap
 
-_LIMIT = 900
+_LIMIT = 1800
 
 
 def _boot(
