@@ -135,7 +135,8 @@ void test_tracepoints(void)
 	}
 	if (trace)
 		fclose(trace);
-	result(p != MAP_FAILED && found[0] && found[2],
+	/* With many CPUs, all that is free may be in their caches, and stay there */
+	result(p != MAP_FAILED && found[0] && !found[2] == (statistic("shrunk") == shrunk),
 	       "trace events of %ld page tables: %d refills, %d splits, %d shrinks", nr, found[0],
 	       found[1], found[2]);
 }
