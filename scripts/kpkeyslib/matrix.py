@@ -66,15 +66,15 @@ page va checker   preempt locks level poe   linear cpu    kpti cpus plug
 4k   39 -         rt      -     nvhe  eager page   lesser kpti 1    -
 4k   39 kasan     full    debug vhe   lazy  page   max    -    8    plug
 4k   39 kfence    lazy    -     nvhe  eager block  max    kpti 1    plug
-4k   39 pagealloc lazy    debug el1   lazy  page   lesser -    8    -
+4k   39 pagealloc lazy    debug el1   lazy  page   lesser kpti 8    -
 4k   39 pagealloc lazy    debug el1   off   page   max    -    1    plug
 16k  52 -         full    debug vhe   lazy  page   max    -    8    plug quick
 16k  52 -         full    debug el1   lazy  page   lesser kpti 1    -    quick
 16k  52 kfence    lazy    -     vhe   lazy  page   lesser kpti 8    -
 16k  48 kasan     lazy    -     el1   eager block  lesser -    8    -
 16k  48 kasan     lazy    -     nvhe  off   page   max    kpti 8    -
-16k  48 pagealloc rt      debug vhe   lazy  page   max    kpti 8    -
-64k  52 kasan     rt      debug vhe   eager block  max    kpti 1    -
+16k  48 pagealloc rt      debug vhe   lazy  page   max    -    8    -
+64k  52 kasan     rt      debug vhe   eager block  max    -    1    -
 64k  52 pagealloc full    -     nvhe  eager page   lesser -    1    plug
 64k  48 -         lazy    -     el1   eager page   lesser kpti 8    plug
 64k  48 kfence    rt      -     el1   lazy  page   max    -    1    plug
@@ -82,6 +82,8 @@ page va checker   preempt locks level poe   linear cpu    kpti cpus plug
 """
 ROWS = [Row(*line.split()[:12], line.endswith("quick"))  # type: ignore[arg-type]
         for line in _TABLE.strip().splitlines()[1:]]
+# Not in one row: PREEMPT_RT, lockdep and KPTI. For KPTI the base allocates pages in stop_machine(),
+# and if the CPU's own list has none, takes a lock that may sleep with PREEMPT_RT, and says so.
 # Pairs that cannot meet
 CANNOT = (
     ({"page": "16k", "va": "39"}, "Kconfig has 39-bit VA for pages of 4K only"),
