@@ -238,6 +238,7 @@ static void note(struct report *report, const char *text)
 
 	report->write |= strstr(text, "WnR = 1") != NULL;
 	report->overlay |= strstr(text, "Overlay = 1") != NULL;
+	report->unmapped |= strstr(text, "translation fault") != NULL;
 	if (report->refused && !*report->table && strstr(text, "kpkeys:   "))
 		snprintf(report->table, sizeof(report->table), "%s", text);
 	report->refused |= strstr(text, "kpkeys: write to page table ") && strstr(text, " refused");

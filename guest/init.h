@@ -22,6 +22,7 @@ extern enum expect expect;
 
 struct report {			/* what the kernel log says of one write */
 	bool write, overlay;	/* the fault: a write, that the overlay did not permit */
+	bool unmapped;		/* the fault: there is nothing at the address */
 	bool refused;		/* kpkeys: write to page table ... refused */
 	char table[160];	/* the line after that: which table */
 	bool survived;		/* LKDTM: the write went through */
