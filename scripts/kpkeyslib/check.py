@@ -137,11 +137,12 @@ def _written(all_: Series) -> list[str]:
     """Is patches/ what 'tree' and 'refresh' write?"""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch)
-        shutil.copytree(series.PATCHES, copy / "patches")
+        home = inputs.home()
+        shutil.copytree(home / "patches", copy / "patches")
         with series.sparse_tree(all_.source.tree, all_.commits[-1], all_.files) as tree:
             series.write(tree, copy)
-        pairs = [(copy / "series", series.SERIES),
-                 *((path, series.PATCHES / path.name) for path in (copy / "patches").iterdir())]
+        pairs = [(copy / "series", home / "series"),
+                 *((path, home / "patches" / path.name) for path in (copy / "patches").iterdir())]
         return [f"{old.name} is not what 'kpkeys refresh' writes" for new, old in pairs
                 if not old.exists() or old.read_bytes() != new.read_bytes()]
 
@@ -184,8 +185,7 @@ def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[
     env = {"ARCH": build.arch, "CROSS_COMPILE": build.prefix}
     make = ["make", f"-j{len(os.sched_getaffinity(0))}", "-C", tree, f"O={objects}",
             *(f"{key}={value}" for key, value in env.items())]
-    fragments = [kernel.CONFIGS / name for name in
-                 (*build.fragments, *(build.added if added else ()))]
+    fragments = kernel.configs(*build.fragments, *(build.added if added else ()))
     log.unlink(missing_ok=True)
     with cache.lock(f"linux/{tree.parent.name}"):
         series.git(tree, "checkout", "--quiet", "--force", "--detach", commit)
@@ -213,7 +213,7 @@ def _compiles(all_: Series, build: Build) -> list[str]:
     if not build.added:
         # What is new is for those who have kpkeys
         names = [name for name in names if series.exists(all_.source.tree, all_.base, name)]
-    fragments = [kernel.CONFIGS / name for name in (*build.fragments, *build.added)]
+    fragments = kernel.configs(*build.fragments, *build.added)
     key = [Path(__file__), all_.base, build.name, *fragments, kernel.compiler()]
 
     def warnings(kind: str, commit: str, added: bool, files: list[Path]) -> set[str]:

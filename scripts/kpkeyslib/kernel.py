@@ -197,19 +197,30 @@ def compiler() -> str:
     return text.splitlines()[0]
 
 
+def configs(*names: str) -> list[Path]:
+    """Configuration fragments, and what a backport has in one of the same name after it."""
+    places = dict.fromkeys((CONFIGS, inputs.home() / "configs"))
+    return [path for name in names for path in (place / name for place in places)
+            if path.parent == CONFIGS or path.exists()]
+
+
 def fragments(variant: str, kind: Kind = TESTED) -> list[Path]:
     """The configuration fragments of a variant, named by the further ones: '16k debug'."""
-    return [CONFIGS / name
-            for name in (*kind.fragments, *(f"{axis}.config" for axis in variant.split()))]
+    return configs(*kind.fragments, *(f"{axis}.config" for axis in variant.split()))
 
 
 def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None:
-    """Merge the fragments; a wanted option that did not make it is an error."""
+    """Merge the fragments; a wanted option that did not make it is an error.
+
+    An option that shall be off, and that this kernel does not have, is off.
+    """
     log.unlink(missing_ok=True)
     env = dict(item.split("=", 1) for item in make_args())
     proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *wanted], log,
              "merge_config.sh", cwd=tree, env={**env, **_MAKE_ENV})
-    wrong = re.findall(r"Value requested for (CONFIG_\w+) not in", log.read_text())
+    wrong = [name for name, value in re.findall(
+        r"Value requested for (CONFIG_\w+) not in.*\nRequested value: +(.*)\nActual value: *\S*",
+        log.read_text()) if not value.endswith("is not set")]
     if wrong:
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 

@@ -30,7 +30,7 @@ def _git_am(setting: Setting, where: Path) -> str:
     files = series.patches()
     with series.sparse_tree(repo, commit, files) as tree:
         # As the README says, cover letter and all
-        everything = sorted(series.PATCHES.glob("*.patch"))
+        everything = sorted((inputs.home() / "patches").glob("*.patch"))
         series.git(tree, "am", "--quiet", "--empty=drop", *everything, what="git am")
         count = series.git(tree, "rev-list", "--count", f"{commit}..HEAD").strip()
         check(int(count) == len(files), f"{count} commits, series has {len(files)} patches")
@@ -44,7 +44,8 @@ def _git_am(setting: Setting, where: Path) -> str:
 def _quilt(setting: Setting, where: Path) -> str:
     repo, commit = _base(setting)
     files = series.patches()
-    env = {"QUILT_PATCHES": str(series.PATCHES), "QUILT_SERIES": str(series.SERIES)}
+    env = {"QUILT_PATCHES": str(inputs.home() / "patches"),
+           "QUILT_SERIES": str(inputs.home() / "series")}
     with series.sparse_tree(repo, commit, files) as tree:
         (tree / ".git").unlink()
         proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], where / "quilt.log",
