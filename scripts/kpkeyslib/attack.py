@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import boot, demo, guest, inputs, kernel, qemu
 from .term import say
-from .testcase import Setting, Test, booted, check, needs_lazy, tap
+from .testcase import Setting, Test, booted, check, needs_machine, tap
 
 _INTRODUCTION = """\
 A driver has a bug: whoever opens its device can read and write any word of the kernel's memory.
@@ -89,7 +89,7 @@ def run(known: inputs.Base, linux: str | None, binary: str | None) -> int:
 
 def _test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = True) -> Test:
     def run_it(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
                             guest.initramfs(setting.kernel), demo.append("attack", on))
         result = boot.run(argv, where / "console.log")
@@ -112,7 +112,7 @@ def _interrupt(mode: boot.Mode, on: bool = True) -> Test:
     """An interrupt that writes to a page table, in the midst of code that may."""
 
     def run_it(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
                             guest.initramfs(setting.kernel), demo.append("panic", on))
         result = boot.run(argv, where / "console.log")

@@ -58,6 +58,11 @@ def base(path: Path | None = None) -> Base:
     return parsed
 
 
+def has(what: str) -> bool:
+    """Whether the base has something that tests are about; BASE of a backport lists what not."""
+    return what not in base().get("tests", "without", fallback="").split()
+
+
 def archives(known: Base, which: str, subset: bool = False) -> Iterator[tuple[str, str]]:
     """(name, sha256) of the archives that BASE knows."""
     for name in known.sections():

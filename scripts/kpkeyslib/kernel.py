@@ -200,8 +200,9 @@ def compiler() -> str:
 def configs(*names: str) -> list[Path]:
     """Configuration fragments, and what a backport has in one of the same name after it."""
     places = dict.fromkeys((CONFIGS, inputs.home() / "configs"))
-    return [path for name in names for path in (place / name for place in places)
-            if path.parent == CONFIGS or path.exists()]
+    return [path for name in names
+            for path in [place / name for place in places if (place / name).exists()]
+            or [CONFIGS / name]]
 
 
 def fragments(variant: str, kind: Kind = TESTED) -> list[Path]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import boot, demo, guest
-from .testcase import Setting, Test, check, needs_lazy, tap
+from .testcase import Setting, Test, check, needs_machine, tap
 
 _LIMIT = 900
 
@@ -42,7 +42,7 @@ def _summary(found: list[demo.Record]) -> str:
 
 def _test(name: str, mode: boot.Mode, action: str, variant: str, quick: bool) -> Test:
     def run(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         ours, control = (_boot(setting, mode, action, on, where / f"{'on' if on else 'off'}.log")
                          for on in (True, False))
         if action == "scarcity":
