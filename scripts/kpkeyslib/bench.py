@@ -68,7 +68,7 @@ def _programs(known: inputs.Base) -> tuple[Path, Path]:
 
 def patches() -> list[Path]:
     """The patches that all kernels of the benchmark have."""
-    return sorted((BENCH / "patches").glob("*.patch"))
+    return sorted((inputs.home() / "bench" / "patches").glob("*.patch"))
 
 
 def _without_batching(ours: list[Path]) -> list[Path] | None:

@@ -59,6 +59,8 @@ def _quilt(setting: Setting, where: Path) -> str:
 def _mock(setting: Setting, where: Path) -> str:
     """The patches that are for benchmarks on hardware without POE; git allows no fuzz."""
     repo, commit = _base(setting)
+    if not inputs.has("mock"):
+        raise Skip(f"there is none for {setting.kernel.source.name}")
     files = sorted((inputs.REPO / "bench" / "mock").glob("*.patch"))
     check(files, "there is none in bench/mock")
     head = series.commits(repo, commit, series.patches())
