@@ -59,8 +59,8 @@ def base(path: Path | None = None) -> Base:
 
 
 def has(what: str) -> bool:
-    """Whether the base has something that tests are about; BASE of a backport lists what not."""
-    return what not in base().get("tests", "without", fallback="").split()
+    """Whether the base has what tests or builds rely on; BASE of a backport lists what not."""
+    return what not in base().get("differences", "without", fallback="").split()
 
 
 def archives(known: Base, which: str, subset: bool = False) -> Iterator[tuple[str, str]]:

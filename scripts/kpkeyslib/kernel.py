@@ -246,7 +246,12 @@ def _compile(tree: Path, objects: Path, variant: str, kind: Kind) -> None:
     proc.run(["make", jobs, "-C", tree, f"O={objects}", *make_args(), "Image", "modules"], log,
              "kernel build", env=_MAKE_ENV, progress=progress, state=state)
     if kind.guest:
-        proc.run(["make", "-C", _GUEST, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
+        where = _GUEST
+        if not inputs.has("module-output"):
+            # Its make builds modules beside their sources
+            where = objects / "demo"
+            shutil.copytree(_GUEST, where, dirs_exist_ok=True)
+        proc.run(["make", "-C", where, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
                   "module", *([VARIABLE_LEVEL.stem] if f"demo/{VARIABLE_LEVEL}" in kind.kept
                               else [])], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()
