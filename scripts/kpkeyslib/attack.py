@@ -131,12 +131,14 @@ def _interrupt(mode: boot.Mode, on: bool = True) -> Test:
 def tests() -> list[Test]:
     """On both kinds of the linear map, with all page sizes; and the control, where it succeeds."""
     huge = [mode._replace(memory=4) for mode in (boot.LAZY, boot.BLOCKS)]
+    # A kernel that the matrix has, too
+    preempt = "preempt-lazy" if inputs.has("preempt-lazy") else "preempt-voluntary"
     return [
         *(_test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
                                    boot.LESSER)),
         *(_test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
         *(_test(boot.LAZY, on, "16k debug") for on in (True, False)),
-        *(_test(mode, on, "64k va48 preempt-lazy", quick=False)
+        *(_test(mode, on, f"64k va48 {preempt}", quick=False)
           for mode in huge for on in (True, False)),
         _interrupt(boot.EAGER), _interrupt(boot.LAZY), _interrupt(boot.EAGER, on=False),
     ]
