@@ -79,6 +79,7 @@ _ARGUED = (
     r"lkdtm.*VSPRINTF_SPECIFIER_PX",  # as all tests there
     r"tracepoints.*(OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT)",  # the style of TRACE_EVENT()
     r"arm64-Add-KUnit.*LINE_SPACING",  # NOKPROBE_SYMBOL(), to older versions
+    r"Always-inline-classes.*SPACING",  # a pointer in a macro
     r"Allocate-and-free-all.*AVOID_BUG",  # it has been there, with another variable
     r"Keep-static-page-tables.*COMPLEX_MACRO",  # attributes, as of __page_aligned_bss
     r"arm64-Add-KUnit.*AVOID_EXTERNS",  # cpu_soft_restart() has no prototype in any header
