@@ -21,8 +21,8 @@ ENABLED = "arm64-Enable-kpkeys_hardened_pgtables"
 # Of sparse: each trace event that shows GFP flags exceeds what it can expand
 ARGUED = ("include/trace/events/kpkeys.h: error: too long token expansion",)
 # Files that have no entry in the base's MAINTAINERS
-NOBODYS = ("MAINTAINERS", "include/linux/linkage.h", "include/linux/pgtable.h",
-           "include/linux/set_memory.h")
+NOBODYS = ("MAINTAINERS", "include/linux/cleanup.h", "include/linux/linkage.h",
+           "include/linux/pgtable.h", "include/linux/set_memory.h")
 
 
 class Build(NamedTuple):

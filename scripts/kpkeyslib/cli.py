@@ -123,7 +123,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _where(args: argparse.Namespace) -> Path:
-    return args.dir or inputs.REPO / "build" / f"linux{'-' if args.base else ''}{args.base or ''}"
+    return args.dir or inputs.REPO / "build" / "-".join(("linux", *inputs.option().split()[1:]))
 
 
 def _tree(args: argparse.Namespace) -> int:
@@ -136,7 +136,7 @@ def _tree(args: argparse.Namespace) -> int:
     with cache.lock(f"linux/{base.tree.parent.name}"):
         head = series.commits(base.tree, base.commit, files)
         series.make_tree(base.tree, base.commit, head, where)
-    option = f" --base {args.base}" if args.base else ""
+    option = inputs.option()
     say(f"{where}: {base.name} and {len(files)} commits on it. Build and boot it with"
         f" 'scripts/kpkeys run{option} --linux {where}', write patches/ with"
         f" 'scripts/kpkeys refresh{option}'")

@@ -40,6 +40,11 @@ def home() -> Path:
     return REPO / "backports" / _chosen if _chosen else REPO
 
 
+def option() -> str:
+    """What chooses the same base again, for a command line that is shown."""
+    return f" --base {_chosen}" if _chosen else ""
+
+
 def base(path: Path | None = None) -> Base:
     path = path or home() / "BASE"
     parsed = configparser.ConfigParser(interpolation=None, default_section="")
