@@ -157,9 +157,10 @@ def remarks(text: str) -> set[str]:
 
 def _sparse(tree: Path) -> Path:
     """A sparse that knows this kernel's language: the system's, or a newer one."""
-    valid = ["sh", tree / "scripts/checker-valid.sh"]
+    valid = tree / "scripts/checker-valid.sh"  # older kernels do without
     found = shutil.which("sparse")
-    if found and proc.output([*valid, found], "checker-valid.sh").strip() == "1":
+    if found and (not valid.exists()
+                  or proc.output(["sh", valid, found], "checker-valid.sh").strip() == "1"):
         return Path(found)
 
     def make(partial: Path) -> None:
