@@ -4,6 +4,8 @@
  * all CPUs, with an eye on the kernel's statistics (kpkeys/pgtables in debugfs).
  */
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,6 +92,53 @@ void test_idle(void)
 		       "%ld free pages are kept, a block has %ld", s.free + s.cpu_free, block);
 	else
 		skip("the kernel has no statistics of page tables", "free pages");
+}
+
+#define TRACING		"/sys/kernel/tracing/"
+
+/* Have more page tables than are in store, and give them back */
+void test_tracepoints(void)
+{
+	long nr = statistic("node*_free") + statistic("cpu_free") + 64, shrunk;
+	size_t span = (size_t)getpagesize() * getpagesize() / sizeof(uint64_t);
+	static const char * const events[] = { "refill", "split", "shrink" };
+	int found[3] = {};
+	char line[256];
+	FILE *trace;
+	char *p;
+
+	if (access(TRACING "events/kpkeys", F_OK) || statistic("allocs") < 0) {
+		skip("the kernel has no trace events of page tables", "trace events");
+		return;
+	}
+	shrunk = statistic("shrunk");
+	write_file(TRACING "events/kpkeys/enable", "1\n");
+	p = mmap(NULL, nr * span, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (long i = 0; p != MAP_FAILED && i < nr; i++)
+		(void)*(volatile char *)(p + i * span);
+	munmap(p, nr * span);
+	/* They are free after a grace period */
+	for (int turn = 0; turn < 30 && statistic("shrunk") == shrunk; turn++) {
+		usleep(100000);
+		write_file("/proc/sys/vm/drop_caches", "2\n");
+	}
+	write_file(TRACING "events/kpkeys/enable", "0\n");
+	trace = fopen(TRACING "trace", "r");
+	while (trace && fgets(line, sizeof(line), trace)) {
+		for (int i = 0; i < 3; i++) {
+			char name[64];
+
+			snprintf(name, sizeof(name), "kpkeys_pgtables_%s: ", events[i]);
+			if (strstr(line, name) && !found[i]++)
+				say("# %.*s", (int)strcspn(line, "\n"), line);
+		}
+	}
+	if (trace)
+		fclose(trace);
+	/* With many CPUs, all that is free may be in their caches, and stay there */
+	result(p != MAP_FAILED && found[0] && !found[2] == (statistic("shrunk") == shrunk),
+	       "trace events of %ld page tables: %d refills, %d splits, %d shrinks", nr, found[0],
+	       found[1], found[2]);
 }
 
 void test_forks(int nr)

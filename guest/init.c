@@ -270,6 +270,9 @@ void drain_log(struct report *report)
 			note(report, text);
 			continue;
 		}
+		/* Memory that is being unplugged is moved until that succeeds */
+		if (strstr(text, "page dumped because: migration failure"))
+			continue;
 		for (i = 0; i < sizeof(complaints) / sizeof(complaints[0]); i++) {
 			if (strstr(text, complaints[i]) &&
 			    !(traces_expected && !strcmp(complaints[i], "Call trace:"))) {
@@ -590,6 +593,50 @@ static void test_lockdep(void)
 		result(value_in(path, "debug_locks:") == 1, "lockdep is still on");
 }
 
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+
+static int nr_leaks(void)
+{
+	FILE *file = fopen(KMEMLEAK, "r");
+	char line[256];
+	int nr = 0;
+
+	/* It wants objects to be older than 5 seconds, and to be found twice */
+	sleep(6);
+	if (!write_file(KMEMLEAK, "scan\n") || !write_file(KMEMLEAK, "scan\n")) {
+		/* It turns itself off if it lacks memory */
+		result(false, "kmemleak can scan");
+		nr = -1;
+	}
+	while (file && fgets(line, sizeof(line), file)) {
+		nr += !strncmp(line, "unreferenced object", 19);
+		if (nr <= 3)
+			say("# kmemleak: %.*s", (int)strcspn(line, "\n"), line);
+	}
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+/* What was lost before we did anything is not ours */
+static void forget_leaks(void)
+{
+	if (access(KMEMLEAK, F_OK))
+		return;
+	say("# kmemleak: %d before anything is done", nr_leaks());
+	write_file(KMEMLEAK, "clear\n");
+}
+
+void check_leaks(const char *when)
+{
+	int nr;
+
+	if (access(KMEMLEAK, F_OK))
+		return;
+	nr = nr_leaks();
+	result(!nr, "kmemleak %s: %d", when, nr);
+}
+
 /* ---- modes ---- */
 
 static void show_system(void)
@@ -627,6 +674,7 @@ static int conclude(bool lkdtm)
 {
 	check_counters();
 	check_pgtables("at the end");
+	check_leaks("at the end");
 	show_statistics();
 	/* A refused write turns it off, as any Oops does */
 	if (!tally.attacks)
@@ -654,6 +702,7 @@ static int mode_test(void)
 	if (spare)
 		test_memory_hotplug(spare);
 	test_kunit();
+	test_tracepoints();
 	return conclude(true);
 }
 
@@ -671,6 +720,7 @@ static int mode_scarcity(bool points)
 {
 	traces_expected = true;
 	test_scarcity(points);
+	check_counters();
 	show_statistics();
 	test_lockdep();
 	return finish();
@@ -777,12 +827,13 @@ static void mount_all(void)
 	static const char * const what[][2] = {
 		{ "proc", "/proc" }, { "sysfs", "/sys" }, { "devtmpfs", "/dev" },
 		{ "debugfs", "/sys/kernel/debug" }, { "tmpfs", "/tmp" },
+		{ "tracefs", "/sys/kernel/tracing" },
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
 		mkdir(what[i][1], 0755);
-		/* devtmpfs may be there already, debugfs not at all */
+		/* devtmpfs may be there already, debugfs and tracefs not at all */
 		mount(what[i][0], what[i][1], what[i][0], 0, NULL);
 	}
 }
@@ -831,6 +882,7 @@ int main(int argc, char **argv)
 		error("cannot load " MODULE ": %s", strerror(errno));
 	} else {
 		show_system();
+		forget_leaks();
 		if (!strcmp(mode, "run"))
 			status = mode_run();
 		else if (!strcmp(mode, "test"))

@@ -44,6 +44,8 @@ bool write_file(const char *path, const char *text);
 bool read_line(const char *path, char *line, int size);
 /* From a file with lines of a name and a value; -1 if there is none */
 long value_in(const char *path, const char *name);
+/* What kmemleak has found since we began, if the kernel has it */
+void check_leaks(const char *when);
 /* The kernel's statistics of page tables: sum of those that match; -1 if none does */
 long statistic(const char *pattern);
 int count_cpus(void);
@@ -69,6 +71,7 @@ bool stop_load(void);
 /* forks.c: what the kernel says of its page tables, when idle and after many forks */
 void test_idle(void);
 void test_forks(int nr);
+void test_tracepoints(void);
 
 /* memcg.c: page tables are charged to a memory cgroup */
 void test_memcg(void);

@@ -87,7 +87,7 @@ def run(known: inputs.Base, linux: str | None, binary: str | None) -> int:
     return 0
 
 
-def _test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = True) -> Test:
+def test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = True) -> Test:
     def run_it(setting: Setting, where: Path) -> str:
         needs_machine(setting, mode)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
@@ -134,11 +134,11 @@ def tests() -> list[Test]:
     # A kernel that the matrix has, too
     preempt = "preempt-lazy" if inputs.has("preempt-lazy") else "preempt-voluntary"
     return [
-        *(_test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
+        *(test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
                                    boot.LESSER)),
-        *(_test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
-        *(_test(boot.LAZY, on, "16k debug") for on in (True, False)),
-        *(_test(mode, on, f"64k va48 {preempt}", quick=False)
+        *(test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
+        *(test(boot.LAZY, on, "16k debug") for on in (True, False)),
+        *(test(mode, on, f"64k va48 {preempt}", quick=False)
           for mode in huge for on in (True, False)),
         _interrupt(boot.EAGER), _interrupt(boot.LAZY), _interrupt(boot.EAGER, on=False),
     ]

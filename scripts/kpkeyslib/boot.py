@@ -15,7 +15,7 @@ from . import inputs, proc
 LOGS = inputs.REPO / "build" / "logs"
 _COMPLAINT = re.compile(
     r"WARNING: |BUG: |Oops|Kernel panic|Internal error|rcu: INFO|Unable to handle|soft lockup"
-    r"|INFO: trying to register|Bad page|page dumped because|pagealloc: ")
+    r"|INFO: trying to register|Bad page|page dumped because(?!: migration failure)|pagealloc: ")
 
 
 class Mode(NamedTuple):

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import (aptsrc, boot, cache, demo, guest, inputs, kernel, needs, patchtests, proc, qemu,
-               series)
+from . import (aptsrc, boot, cache, demo, docs, guest, inputs, kernel, needs, patchtests, proc,
+               qemu, series)
 from .term import Problem, Progress, say
 
 LOGS = inputs.REPO / "build" / "check"
@@ -202,7 +202,8 @@ def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[
             if (tree / name).exists():
                 wanted.append(name[:-1] + "o")
                 (objects / wanted[-1]).unlink(missing_ok=True)
-        proc.run([*make, "-k", "W=1", "C=1", f"CHECK={sparse}", *wanted], log, f"{build.name}: make W=1 C=1")
+        proc.run([*make, "-k", "W=1", "C=1", f"CHECK={sparse}", *wanted], log,
+                 f"{build.name}: make W=1 C=1")
     if "not available or not up to date" in log.read_text(errors="replace"):
         raise Problem(f"{build.name}: make does not take {sparse}, see {log}")
     return remarks(log.read_text(errors="replace"))
@@ -274,6 +275,7 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
         for index, file in enumerate(all_.files):
             yield file.stem, _patch(all_, index, maintainers)
     yield "patches/ is what tree and refresh write", _written(all_)
+    yield "documents: HTML without warnings, pictures as committed", docs.remarks()
     for build in BUILDS:
         yield f"no new warning (W=1, sparse): {build.name}", _compiles(all_, build)
     for index, file in enumerate(all_.files) if bisect else ():

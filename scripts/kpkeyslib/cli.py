@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import attack, bench, cache, check, demo, inputs, kernel, needs, qemu, series, suite
+from . import attack, bench, cache, check, demo, docs, inputs, kernel, needs, qemu, series, suite
 from .term import Problem, clear, say
 
 EPILOG = """\
@@ -78,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
                      help="count nothing: tables and plot from a results.csv, beside it")
     sub.add_argument("--output", metavar="DIR", type=Path,
                      help="where results.csv, .md, .rst and .svg go (build/bench)")
+    sub = add("docs", "the documents as HTML, without warnings", _docs)
+    sub.add_argument("--output", metavar="DIR", type=Path, help="where it goes (build/html)")
+    sub.add_argument("--pictures", action="store_true",
+                     help="make Documentation/pictures/*.svg of their sources before")
     sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
     sub.add_argument("dir", nargs="?", type=Path)
     linux(sub)
@@ -120,6 +124,10 @@ def _bench(args: argparse.Namespace) -> int:
         kept = bench.run(inputs.base(), args.linux, args.qemu, args.quick,
                          args.output or bench.OUTPUT)
     return 1 if args.check and not kept else 0
+
+
+def _docs(args: argparse.Namespace) -> int:
+    return docs.run(args.output, args.pictures)
 
 
 def _where(args: argparse.Namespace) -> Path:

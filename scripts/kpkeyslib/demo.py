@@ -63,6 +63,16 @@ def attacked(found: list[Record]) -> list[Record]:
                  if "expected" in record}.values())
 
 
+def nothing_lost(console: str) -> list[str]:
+    """What the guest's last points say of page tables, of their counters, and of leaks."""
+    when = r"(?:at the end|after-\S+)"
+    kinds = {"checker": f"page tables {when}", "counters": "page table counters",
+             "kmemleak": f"kmemleak {when}", "memory": f"memory {when}"}
+    said = {name: re.findall(rf"kpkeys-demo: ok \d+ - {kind}: (.*)", console)
+            for name, kind in kinds.items()}
+    return [f"{name}: {lines[-1]}" for name, lines in said.items() if lines]
+
+
 def _line(attack: Record) -> str:
     return f"{attack['target']} {attack['level']}: {attack['result']}"
 

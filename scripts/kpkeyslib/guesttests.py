@@ -16,6 +16,11 @@ MODULES = (*(Path(module.__file__ or "") for module in (boot, demo, guest, testc
            Path(__file__))
 
 
+def kept(test: Test, *modules: str) -> Test:
+    """The same test, of which --full keeps the result until these modules change, or its name."""
+    return test._replace(inputs=(*MODULES, *map(Path, modules)))
+
+
 def bare_metal(mode: boot.Mode) -> Test:
     argument = "off" if not mode.poe else "lazy" if mode.lazy else "eager"
 

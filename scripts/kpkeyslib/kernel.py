@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cache, inputs, needs, proc, series
+from . import aptsrc, cache, inputs, needs, proc, series
 from .term import Problem, Progress, say
 
 CONFIGS = inputs.REPO / "configs"
@@ -37,6 +37,8 @@ class Kind(NamedTuple):
 
 TESTED = Kind(("base.config", ".kunitconfig"), series.patches,
               (*(f"demo/{name}" for name in MODULES), f"demo/{VARIABLE_LEVEL}"), guest=True)
+# The variant that has Debian's own configuration instead of ours
+DEBIAN = "debian"
 # The kernel without the series
 BASE = Kind(("base.config",), list, tuple(f"demo/{name}" for name in MODULES), guest=True)
 
@@ -197,6 +199,25 @@ def compiler() -> str:
     return text.splitlines()[0]
 
 
+def _debian_config(version: str) -> Path:
+    """The configuration of Debian's kernel for arm64, of a version such as 7.3."""
+    package = f"linux-config-{version}"
+
+    def make(partial: Path) -> None:
+        deb = aptsrc.fetch(package, re.compile(""), partial, arch="arm64")
+        if deb is None:
+            raise Problem(f"Debian's configuration is in {package}:arm64; apt has no Debian site"
+                          " that has it")
+        proc.run(["dpkg-deb", "-x", deb, partial / "deb"], partial / "log", f"unpacking {package}")
+        packed = partial / f"deb/usr/src/{package}/config.arm64_none_arm64.xz"
+        text = proc.output(["xz", "-dc", packed], f"unpacking {packed.name}")
+        (partial / f"{package}.config").write_text(text)
+        shutil.rmtree(partial / "deb")
+        deb.unlink()
+
+    return cache.entry("debian-config", version, make) / f"{package}.config"
+
+
 def configs(*names: str) -> list[Path]:
     """Configuration fragments, and what a backport has in one of the same name after it."""
     places = dict.fromkeys((CONFIGS, inputs.home() / "configs"))
@@ -205,13 +226,21 @@ def configs(*names: str) -> list[Path]:
             or [CONFIGS / name]]
 
 
-def fragments(variant: str, kind: Kind = TESTED) -> list[Path]:
-    """The configuration fragments of a variant, named by the further ones: '16k debug'."""
-    return configs(*kind.fragments, *(f"{axis}.config" for axis in variant.split()))
+def fragments(variant: str, kind: Kind = TESTED, name: str = "") -> list[Path]:
+    """The configuration fragments of a variant of the kernel with that name.
+
+    A variant is named by the fragments that are its own: '16k debug'.
+    """
+    axes = variant.split()
+    found = configs(*kind.fragments, *(f"{axis}.config" for axis in axes))
+    if DEBIAN in axes:
+        version = re.search(r"\d+\.\d+", name)
+        found[found.index(CONFIGS / "base.config")] = _debian_config(version[0] if version else "")
+    return found
 
 
 def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None:
-    """Merge the fragments; a wanted option that did not make it is an error.
+    """Merge the fragments; an option wanted by ours that did not make it is an error.
 
     An option that shall be off, and that this kernel does not have, is off.
     """
@@ -219,19 +248,22 @@ def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None
     env = dict(item.split("=", 1) for item in make_args())
     proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *wanted], log,
              "merge_config.sh", cwd=tree, env={**env, **_MAKE_ENV})
-    wrong = [name for name, value in re.findall(
+    # Debian's names its compiler, and what goes with that
+    ours = "".join(path.read_text() for path in wanted if path.is_relative_to(inputs.REPO))
+    wrong = [option for option, value in re.findall(
         r"Value requested for (CONFIG_\w+) not in.*\nRequested value: +(.*)\nActual value: *\S*",
-        log.read_text()) if not value.endswith("is not set")]
+        log.read_text()) if not value.endswith("is not set") and re.search(rf"\b{option}\b", ours)]
     if wrong:
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 
 
-def _compile(tree: Path, objects: Path, variant: str, kind: Kind) -> None:
+def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
+    tree, debian = where.tree, DEBIAN in variant.split()
     objects.mkdir(parents=True, exist_ok=True)
     cache.need_space(1.5e9)
     log = objects / "kpkeys-build.log"
     progress = Progress(f"Building the kernel{variant and ': ' + variant}")
-    _configure(tree, objects, fragments(variant, kind), objects / "kpkeys-config.log")
+    _configure(tree, objects, fragments(variant, kind, where.name), objects / "kpkeys-config.log")
     count = 0
 
     def state(line: str) -> str | None:
@@ -243,18 +275,31 @@ def _compile(tree: Path, objects: Path, variant: str, kind: Kind) -> None:
 
     jobs = f"-j{len(os.sched_getaffinity(0))}"
     log.unlink(missing_ok=True)
-    proc.run(["make", jobs, "-C", tree, f"O={objects}", *make_args(), "Image", "modules"], log,
+    # Of Debian's four thousand modules none is for the machines that we boot
+    targets = ["Image", "modules_prepare" if debian else "modules"]
+    proc.run(["make", jobs, "-C", tree, f"O={objects}", *make_args(), *targets], log,
              "kernel build", env=_MAKE_ENV, progress=progress, state=state)
+    if debian:
+        shutil.copy2(objects / "vmlinux.symvers", objects / "Module.symvers")
     if kind.guest:
-        where = _GUEST
+        guest = _GUEST
         if not inputs.has("module-output"):
             # Its make builds modules beside their sources
-            where = objects / "demo"
-            shutil.copytree(_GUEST, where, dirs_exist_ok=True)
-        proc.run(["make", "-C", where, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
+            guest = objects / "demo"
+            shutil.copytree(_GUEST, guest, dirs_exist_ok=True)
+        proc.run(["make", "-C", guest, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
                   "module", *([VARIABLE_LEVEL.stem] if f"demo/{VARIABLE_LEVEL}" in kind.kept
                               else [])], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()
+
+
+_NOT_BUILT = re.compile(r"Documentation/.*\.(rst|txt)$|MAINTAINERS$|tools/testing/selftests/")
+
+
+def _content(repo: Path, commit: str) -> str:
+    """A hash of what a build of the commit may read: not its message, nor documents."""
+    files = series.git(repo, "ls-tree", "-r", commit).splitlines()
+    return cache.digest(line for line in files if not _NOT_BUILT.match(line.split("\t", 1)[1]))
 
 
 def _collect(objects: Path, into: Path, kind: Kind) -> None:
@@ -274,30 +319,32 @@ def build(
 def build_from(where: Source, variant: str = "", kind: Kind = TESTED) -> Kernel:
     """The same from a source that is there."""
     gcc = compiler()
+    if DEBIAN in variant.split():
+        needs.ensure("gcc:openssl/opensslv.h", "gcc:libelf.h", command=DEBIAN)
     if where.commit is None:
         key = cache.digest([str(where.tree), *variant.split()])
         objects = cache.root() / "obj" / f"dev-{key}"
         with cache.lock(f"obj/{objects.name}"):
-            _compile(where.tree, objects, variant, kind)
+            _compile(where, objects, variant, kind)
             built = objects / "built"
             built.mkdir(exist_ok=True)
             _collect(objects, built, kind)
             return Kernel(built / "Image", built, where, 0, gcc)
     files = kind.patches()
     modules = [_GUEST / name for name in ("demo", "variable-level", "Makefile")]
-    key = cache.digest([where.commit, *files, *fragments(variant, kind),
+    head = series.commits(where.tree, where.commit, files)
+    key = cache.digest([_content(where.tree, head), *fragments(variant, kind, where.name),
                         *(modules if kind.guest else kind.kept), gcc, *make_args(),
                         *_MAKE_ENV.values()])
 
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):
-            head = series.commits(where.tree, where.commit or "", files)
             # Left by a run that was killed; the lock says that no other one is at it.
             (where.tree / ".git" / "index.lock").unlink(missing_ok=True)
             series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
             parts = [where.commit or "", gcc, *variant.split(), *([] if files else ["base"])]
             objects = cache.root() / "obj" / cache.digest(parts)
-            _compile(where.tree, objects, variant, kind)
+            _compile(where, objects, variant, kind)
             _collect(objects, partial, kind)
 
     directory = cache.entry("kernel", key, make)

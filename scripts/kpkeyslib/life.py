@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, guest, kernel, kunit, proc, selftests
+from . import boot, demo, guest, guesttests, kernel, kunit, proc, selftests
 from .testcase import Setting, Skip, Test, booted, check, needs_machine
 
 _DISK = 1 << 30
@@ -23,11 +23,8 @@ _TWO_NODES = tuple(word for node in "01" for word in (
 
 
 def _remark(result: boot.Result, mode: boot.Mode, on: bool = True) -> str:
-    """Check a boot as any other; add what the kernel's checker and its counters say."""
-    remark = booted(result, mode.poe and on)
-    said = re.findall(r"kpkeys-demo: ok \d+ - page table(?:s at the end| counters): (.*)",
-                      result.console)
-    return "; ".join([remark, *said[-2:]])
+    """Check a boot as any other; add what the kernel's checkers and its counters say."""
+    return "; ".join([booted(result, mode.poe and on), *demo.nothing_lost(result.console)])
 
 
 def _boot(
@@ -211,12 +208,13 @@ def _kunit_of_mm(mode: boot.Mode) -> Test:
 
 
 def tests() -> list[Test]:
-    return [
+    found = [
         _kexec(boot.LAZY, quick=True),
         *map(_kexec, (boot.LAZY_VHE, boot.NVHE, boot.BLOCKS, boot.LESSER)),
         _simple("suspend", boot.LAZY, quick=True),
         _simple("suspend", boot.with_cpus(boot.LAZY_VHE, 4), "life debug kasan"),
-        _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)), "life debug kasan"),
+        _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.LAZY, 4)),
+                "life debug kasan"),
         _simple("hotplug", boot.with_spare_memory(boot.with_cpus(boot.BLOCKS, 4))),
         *map(_hibernate, (boot.LAZY, boot.LAZY_VHE, boot.NVHE, boot.BLOCKS)),
         _stress("life debug"),
@@ -226,3 +224,4 @@ def tests() -> list[Test]:
         _kunit_of_mm(boot.LAZY),
         *(_simple("kvm", mode, quick=True) for mode in (boot.EAGER_VHE, boot.LAZY_VHE, boot.NVHE)),
     ]
+    return [guesttests.kept(test, __file__, kunit.__file__, selftests.__file__) for test in found]

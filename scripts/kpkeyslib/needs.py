@@ -41,6 +41,14 @@ _MORE = {
         "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
         "gcc:libelf.h": "libelf-dev",
     },
+    "debian": {
+        "gcc:openssl/opensslv.h": "libssl-dev",
+        "gcc:libelf.h": "libelf-dev",
+    },
+    "docs": {
+        "sphinx-build": "python3-sphinx",
+        "fossil": "fossil",  # has pikchr in it
+    },
 }
 
 

@@ -26,6 +26,11 @@ class Result(NamedTuple):
     seconds: float = 0
     remark: str = ""
 
+    def line(self) -> str:
+        """As on the screen."""
+        return (f"{WORDS[self.outcome]:6} {self.name} ({self.seconds:.1f} s)"
+                + (f": {self.remark}" if self.remark else ""))
+
 
 def key(test: Test, setting: Setting) -> str:
     """A hash of all that the test's result depends on."""

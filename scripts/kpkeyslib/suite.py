@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from . import (attack, boot, gadgets, guesttests, inputs, kernel, life, matrix, needs, patchtests,
-               proc, qemu, results, scarcity)
+               proc, qemu, results, scarcity, vendor)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -62,6 +62,7 @@ def tests() -> list[Test]:
         *scarcity.tests(),
         *matrix.tests(),
         *life.tests(),
+        *vendor.tests(),
     ]
 
 
@@ -82,8 +83,7 @@ def _one(test: Test, setting: Setting | None, again: bool) -> Result:
         result = Result(test.name, outcome, time.monotonic() - start, remark)
         if setting and test.inputs:
             results.remember(test, setting, result)
-    text = f"{results.WORDS[result.outcome]:6} {test.name} ({result.seconds:.1f} s)"
-    text += f": {result.remark}" if result.remark else ""
+    text = result.line()
     if result.outcome == "failed":
         logs = sorted(where.glob("*.log"), key=lambda log: log.stat().st_mtime)
         for log in logs[-1:]:
@@ -104,9 +104,21 @@ def _run(
     known = inputs.base()
     # One more than the CPUs are good for: there are tests that wait, rather than compute
     workers = len(os.sched_getaffinity(0)) // 2 + 2
+    emulator = None
     for variant in dict.fromkeys(test.variant for test in rest):
-        built = kernel.build(known, linux, variant)
-        setting = Setting(built, qemu.find(known, binary))
+        try:
+            built = kernel.build(known, linux, variant)
+        except Problem as err:
+            if not variant:
+                raise
+            # The other kernels can be tested all the same
+            for test in rest:
+                if test.variant == variant:
+                    found[test.name] = Result(test.name, "failed", 0.0, f"no kernel: {err}")
+                    say(found[test.name].line())
+            continue
+        emulator = emulator or qemu.find(known, binary)
+        setting = Setting(built, emulator)
         about[:] = [f"{built.source.name} and {built.patches} patches, {built.compiler};"
                     f" {setting.emulator.name}"]
         calls = [lambda test=test, setting=setting: _one(test, setting, again)

@@ -51,8 +51,8 @@ class Bases(Scratch):
         ours, theirs = kernel.configs(".kunitconfig")
         self.assertEqual(ours, kernel.CONFIGS / ".kunitconfig")
         self.assertEqual(theirs, inputs.home() / "configs" / ".kunitconfig")
-        for test in suite.tests():
-            for path in kernel.fragments(test.variant):
+        for row in matrix.rows():
+            for path in kernel.fragments(matrix.variant(row)):
                 self.assertTrue(path.is_file(), path)
 
     def test_the_matrix_has_no_value_that_the_kernel_does_not_have(self) -> None:

@@ -268,8 +268,8 @@ class Kernels(Scratch):
         def collect(_: Path, into: Path, __: kernel.Kind) -> None:
             (into / "held").write_text(self.held)
 
-        def compiled(tree: Path, _: Path, variant: str, __: kernel.Kind) -> None:
-            lines = (tree / "mm/memory.c").read_text().splitlines()
+        def compiled(source: kernel.Source, _: Path, variant: str, __: kernel.Kind) -> None:
+            lines = (source.tree / "mm/memory.c").read_text().splitlines()
             self.held = f"{lines[0]} {lines[20]} {variant}"
 
         with contextlib.ExitStack() as stack:

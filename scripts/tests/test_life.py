@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import unittest
 
-from kpkeyslib import life, selftests
+from kpkeyslib import demo, life, selftests
 
 CONSOLE = """\
 [    1.0] kpkeys-demo: job-begin name=mm-a
@@ -50,3 +50,15 @@ class Selftests(unittest.TestCase):
         text = selftests.table({"ours": self.found, "base": {}})
         self.assertEqual(len(text.splitlines()), 4)
         self.assertIn("1/1/2", text)
+
+
+class NothingLost(unittest.TestCase):
+    def test_the_last_of_each_kind(self) -> None:
+        text = "".join(f"[    1.0] kpkeys-demo: {line}\n" for line in (
+            "ok 1 - page tables after-hogs: tables 1, pages with the pkey 2, wrong 0",
+            "ok 2 - page tables of processes after-hogs: +1", "ok 3 - kmemleak after-hogs: 0",
+            "ok 4 - page tables at the end: tables 3, pages with the pkey 4, wrong 0",
+            "ok 5 - page tables after-hogs # SKIP the feature is off",
+            "not ok 6 - kmemleak at the end: 1"))
+        self.assertEqual(demo.nothing_lost(text), [
+            "checker: tables 3, pages with the pkey 4, wrong 0", "kmemleak: 0"])

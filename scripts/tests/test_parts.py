@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import boot, cache, cli, demo, kunit, needs, proc, qemu, testcase
+from kpkeyslib import boot, cache, cli, demo, kernel, kunit, needs, proc, qemu, testcase
 from kpkeyslib.term import Problem
 
-from .support import Scratch
+from .support import Scratch, commit, mini_kernel
 
 
 class Cache(Scratch):
@@ -117,6 +117,25 @@ class Tools(Scratch):
                 qemu.find({}, str(self.dir / "nothing"))
 
 
+class Kernels(Scratch):
+    def test_what_a_build_does_not_read(self) -> None:
+        tree = self.dir / "linux"
+        mini_kernel(tree)
+        (tree / ".gitignore").unlink()
+        (tree / "Documentation").mkdir()
+
+        def after(name: str) -> str:
+            with (tree / name).open("a") as stream:
+                stream.write("more\n")
+            return kernel._content(tree, commit(tree, name))
+
+        first = after("Documentation/Kconfig")
+        self.assertEqual(first, after("Documentation/some.rst"))
+        self.assertEqual(first, after("MAINTAINERS"))
+        self.assertNotEqual(first, after("Documentation/Kconfig"))
+        self.assertNotEqual(after("mm/memory.c"), after("mm/memory.c"))
+
+
 class CommandLine(Scratch):
     def status(self, error: BaseException) -> tuple[int, str]:
         text = io.StringIO()
@@ -137,7 +156,7 @@ class CommandLine(Scratch):
         self.assertEqual((status, text.count("\n")), (130, 1))
 
     def test_help_for_each_command(self) -> None:
-        for command in ("setup", "run", "test", "bench", "tree", "refresh"):
+        for command in ("setup", "run", "test", "bench", "docs", "tree", "refresh"):
             with self.assertRaises(SystemExit) as caught:
                 cli.main([command, "--help"])
             self.assertEqual(caught.exception.code, 0)

@@ -11,6 +11,7 @@ from unittest import mock
 
 from kpkeyslib import boot, guest, kernel, results, suite
 from kpkeyslib.results import Result
+from kpkeyslib.term import Problem
 from kpkeyslib.testcase import Setting, Skip, Test
 
 from .support import Scratch
@@ -119,6 +120,20 @@ class Again(Scratch):
         self.outcome.append(AssertionError("wrong"))
         self.run_(row, fresh=True)
         self.assertEqual(self.run_(row), ["matrix: a"])
+
+    def test_a_kernel_that_cannot_be_built(self) -> None:
+        first, second = self.make("boot: a"), self.make("debian: b")._replace(variant="debian")
+
+        def build(_: object, __: object, variant: str) -> object:
+            if variant:
+                raise Problem("no configuration to be had")
+            return self.setting.kernel
+
+        with self.suite(second, first), mock.patch.object(suite.kernel, "build", build):
+            self.assertEqual(suite.run(None, None, [], False, True, False), 1)
+            self.assertEqual(self.ran, ["boot: a"])
+            self.assertIn("not ok debian: b (0.0 s): no kernel: no configuration to be had",
+                          self.screen.getvalue())
 
     def test_an_interrupted_run(self) -> None:
         first, second, third = (self.make(f"matrix: {name}", "1")._replace(variant=name)
