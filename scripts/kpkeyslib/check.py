@@ -23,6 +23,8 @@ ARGUED = ("include/trace/events/kpkeys.h: error: too long token expansion",)
 # Files that have no entry in the base's MAINTAINERS
 NOBODYS = ("MAINTAINERS", "include/linux/cleanup.h", "include/linux/linkage.h",
            "include/linux/pgtable.h", "include/linux/set_memory.h")
+# Compiled to something else, or with KASAN only, which these kernels do not have
+NOT_COMPILED = re.compile("asm-offsets|kasan")
 
 
 class Build(NamedTuple):
@@ -212,7 +214,7 @@ def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[
 def _compiles(all_: Series, build: Build) -> list[str]:
     """New warnings in what the series touches."""
     names = [name for name in series.touched(all_.files)
-             if name.endswith(".c") and build.files(name) and "asm-offsets" not in name]
+             if name.endswith(".c") and build.files(name) and not NOT_COMPILED.search(name)]
     if not build.added:
         # What is new is for those who have kpkeys
         names = [name for name in names if series.exists(all_.source.tree, all_.base, name)]
