@@ -76,6 +76,9 @@ def _read(known: inputs.Base, linux: str | None) -> Series:
     made = series.git(source.tree, "rev-list", "--reverse", f"{source.commit}..{head}").split()
     if len(made) != len(files):
         raise Problem(f"{len(files)} patches make {len(made)} commits; each should make one")
+    # get_maintainer.pl wants the files to be there
+    with cache.lock(f"linux/{source.tree.parent.name}"):
+        series.git(source.tree, "checkout", "--quiet", "--force", "--detach", head)
     return Series(source, source.commit, files, made)
 
 
