@@ -20,6 +20,8 @@ LOGS = inputs.REPO / "build" / "check"
 ENABLED = "arm64-Enable-kpkeys_hardened_pgtables"
 # Of sparse: each trace event that shows GFP flags exceeds what it can expand
 ARGUED = ("include/trace/events/kpkeys.h: error: too long token expansion",)
+# Of sparse, which does not see that a guard releases its lock; newer kernels do not ask it to
+GUARDS = "warning: context imbalance in"
 # Files that have no entry in the base's MAINTAINERS
 NOBODYS = ("MAINTAINERS", "include/linux/cleanup.h", "include/linux/linkage.h",
            "include/linux/pgtable.h", "include/linux/set_memory.h")
@@ -237,7 +239,7 @@ def _compiles(all_: Series, build: Build) -> list[str]:
 
     old = warnings("base", all_.base, False, [])
     new = warnings("series", all_.commits[-1], True, all_.files)
-    return sorted(new - old - set(ARGUED))
+    return sorted(text for text in new - old - set(ARGUED) if GUARDS not in text)
 
 
 # ---- each patch alone ----
