@@ -18,7 +18,7 @@ from . import cache, proc
 from .term import Problem, Progress, say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SUITES = ("experimental", "unstable", "testing", "stable")
+SUITES = ("experimental", "unstable", "testing", "stable", "oldstable", "oldstable-backports")
 
 
 def available() -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import boot, demo, guest, inputs, kernel, qemu
 from .term import say
-from .testcase import Setting, Test, booted, check, needs_lazy, tap
+from .testcase import Setting, Test, booted, check, needs_machine, tap
 
 _INTRODUCTION = """\
 A driver has a bug: whoever opens its device can read and write any word of the kernel's memory.
@@ -89,7 +89,7 @@ def run(known: inputs.Base, linux: str | None, binary: str | None) -> int:
 
 def test(mode: boot.Mode, on: bool = True, variant: str = "", quick: bool = True) -> Test:
     def run_it(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
                             guest.initramfs(setting.kernel), demo.append("attack", on))
         result = boot.run(argv, where / "console.log")
@@ -112,7 +112,7 @@ def _interrupt(mode: boot.Mode, on: bool = True) -> Test:
     """An interrupt that writes to a page table, in the midst of code that may."""
 
     def run_it(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
                             guest.initramfs(setting.kernel), demo.append("panic", on))
         result = boot.run(argv, where / "console.log")
@@ -131,12 +131,14 @@ def _interrupt(mode: boot.Mode, on: bool = True) -> Test:
 def tests() -> list[Test]:
     """On both kinds of the linear map, with all page sizes; and the control, where it succeeds."""
     huge = [mode._replace(memory=4) for mode in (boot.LAZY, boot.BLOCKS)]
+    # A kernel that the matrix has, too
+    preempt = "preempt-lazy" if inputs.has("preempt-lazy") else "preempt-voluntary"
     return [
         *(test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
                                    boot.LESSER)),
         *(test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
         *(test(boot.LAZY, on, "16k debug") for on in (True, False)),
-        *(test(mode, on, "64k va48 preempt-lazy", quick=False)
+        *(test(mode, on, f"64k va48 {preempt}", quick=False)
           for mode in huge for on in (True, False)),
         _interrupt(boot.EAGER), _interrupt(boot.LAZY), _interrupt(boot.EAGER, on=False),
     ]

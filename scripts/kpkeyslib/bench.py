@@ -68,7 +68,8 @@ def _programs(known: inputs.Base) -> tuple[Path, Path]:
 
 def patches() -> list[Path]:
     """The patches that all kernels of the benchmark have."""
-    return sorted((BENCH / "patches").glob("*.patch"))
+    where = BENCH if inputs.home() == inputs.REPO else inputs.home() / "bench"
+    return sorted((where / "patches").glob("*.patch"))
 
 
 def _without_batching(ours: list[Path]) -> list[Path] | None:

@@ -32,7 +32,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(act=act)
         return sub
 
+    def base(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--base", metavar="VERSION",
+                         help="the backport to that Linux, from backports/")
+
     def linux(sub: argparse.ArgumentParser) -> None:
+        base(sub)
         sub.add_argument("--linux", metavar="DIR|ARCHIVE|GIT",
                          help="kernel source: a tree or an archive of the base, a git URL[#REF],"
                          " or a tree that has the series already (built as it stands)")
@@ -78,10 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--pictures", action="store_true",
                      help="make Documentation/pictures/*.svg of their sources before")
     sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
-    sub.add_argument("dir", nargs="?", default=inputs.REPO / "build" / "linux", type=Path)
+    sub.add_argument("dir", nargs="?", type=Path)
     linux(sub)
     sub = add("refresh", "write patches/ and series back from that tree", _refresh)
-    sub.add_argument("dir", nargs="?", default=inputs.REPO / "build" / "linux", type=Path)
+    sub.add_argument("dir", nargs="?", type=Path)
+    base(sub)
     return top
 
 
@@ -124,23 +130,30 @@ def _docs(args: argparse.Namespace) -> int:
     return docs.run(args.output, args.pictures)
 
 
+def _where(args: argparse.Namespace) -> Path:
+    return args.dir or inputs.REPO / "build" / "-".join(("linux", *inputs.option().split()[1:]))
+
+
 def _tree(args: argparse.Namespace) -> int:
     needs.ensure("git", "xz")
+    where = _where(args)
     base = kernel.source(inputs.base(), args.linux)
     if base.commit is None:
         raise Problem(f"{base.tree} is not a base: it has the series already")
     files = series.patches()
     with cache.lock(f"linux/{base.tree.parent.name}"):
         head = series.commits(base.tree, base.commit, files)
-        series.make_tree(base.tree, base.commit, head, args.dir)
-    say(f"{args.dir}: {base.name} and {len(files)} commits on it. Build and boot it with"
-        f" 'scripts/kpkeys run --linux {args.dir}', write patches/ with 'scripts/kpkeys refresh'")
+        series.make_tree(base.tree, base.commit, head, where)
+    option = inputs.option()
+    say(f"{where}: {base.name} and {len(files)} commits on it. Build and boot it with"
+        f" 'scripts/kpkeys run{option} --linux {where}', write patches/ with"
+        f" 'scripts/kpkeys refresh{option}'")
     return 0
 
 
 def _refresh(args: argparse.Namespace) -> int:
     needs.ensure("git")
-    series.refresh(args.dir)
+    series.refresh(_where(args))
     return 0
 
 
@@ -154,6 +167,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        inputs.choose(args.base)
         return args.act(args)
     except Problem as err:
         clear()

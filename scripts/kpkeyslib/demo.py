@@ -209,8 +209,8 @@ def run(known: inputs.Base, linux: str | None, binary: str | None, shell: bool) 
     if failed:
         return 1
     say()
-    say("What an attacker makes of that: scripts/kpkeys run --attack")
-    say("A shell in it: scripts/kpkeys run --shell")
+    say(f"What an attacker makes of that: scripts/kpkeys run{inputs.option()} --attack")
+    say(f"A shell in it: scripts/kpkeys run{inputs.option()} --shell")
     by_hand(built, emulator, "run")
     return 0
 

@@ -31,7 +31,9 @@ ARGUED = (
     ("__kvm_nvhe___sysreg_restore_state_nvhe __kvm_nvhe___sysreg_restore_el1_state",
      {"POR_EL1", "POR_EL12"}, {"memory", "memory of an argument"},
      "KVM without VHE, at EL2: the other one's, host or guest"),
-    ("__sysreg_restore_el1_state __sysreg_restore_vel2_state", {"POR_EL12"},
+    # The last of them in 6.12, where the first is inlined
+    ("__sysreg_restore_el1_state __sysreg_restore_vel2_state __vcpu_load_switch_sysregs",
+     {"POR_EL12"},
      {"memory", "memory of an argument", "result of a call"},
      "KVM with VHE: the guest's register, as the vCPU has it"),
     ("vcpu_write_sys_reg write_sr_to_cpu", {"POR_EL12"}, {"argument", "result of a call"},

@@ -72,8 +72,9 @@ def pack(built: kernel.Kernel, files: dict[str, Path]) -> Path:
         if "/bin/busybox" in files:
             lines += ["slink /bin/sh busybox 0777 0 0"]
         (partial / "list").write_text("\n".join(lines) + "\n")
-        proc.run([built.directory / "gen_init_cpio", "-o", partial / "initramfs.cpio",
-                  partial / "list"], partial / "log", "gen_init_cpio")
+        # Older ones have no option for the output
+        proc.run(["sh", "-c", 'exec "$0" "$1" >"$2"', built.directory / "gen_init_cpio",
+                  partial / "list", partial / "initramfs.cpio"], partial / "log", "gen_init_cpio")
 
     key = cache.digest([Path(__file__), *files, *files.values()])
     return cache.entry("initramfs", key, make) / "initramfs.cpio"

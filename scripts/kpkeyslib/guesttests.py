@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import boot, demo, gdbstub, guest, kunit, qemu, testcase
-from .testcase import Setting, Test, booted, check, needs_lazy, tap
+from .testcase import Setting, Test, booted, check, needs_machine, tap
 
 # What the result of a boot depends on, besides what is booted
 MODULES = (*(Path(module.__file__ or "") for module in (boot, demo, guest, testcase)),
@@ -25,7 +25,7 @@ def bare_metal(mode: boot.Mode) -> Test:
     argument = "off" if not mode.poe else "lazy" if mode.lazy else "eager"
 
     def run(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         program = guest.programs() / "poetest.elf"
         argv = [str(setting.emulator.binary), "-M", mode.machine, "-cpu", mode.cpu, "-smp", "2",
                 "-accel", "tcg", "-nodefaults", "-display", "none", "-serial", "stdio",
@@ -49,7 +49,7 @@ def probe(setting: Setting, where: Path) -> str:
 
 def suites(mode: boot.Mode, on: bool = True) -> Test:
     def run(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
         # These machines are for a few cases; the slow ones have nothing to do with them
         if mode.firmware or mode.nvhe:
@@ -81,7 +81,7 @@ def _run_mixed(setting: Setting, mode: boot.Mode, argv: list[str], log: Path) ->
 
 def attacks(mode: boot.Mode, on: bool = True, **geometry: int) -> Test:
     def run(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         initrd = guest.initramfs(setting.kernel)
         argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
                             demo.append("test", on, mode.poe))
@@ -106,7 +106,7 @@ def forks(number: int, quick: bool) -> Test:
     mode = boot.with_cpus(boot.BLOCKS, 8)
 
     def run(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         initrd = guest.initramfs(setting.kernel)
         idle = []
         for on in (True, False):

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where the kernel and QEMU sources come from: BASE, and the places it allows."""
+"""Where the kernel and QEMU sources come from: BASE, and the places it allows.
+
+There is a series for the base at the top of the repository, and others for older kernels
+under backports/, named by their version. A command is about one of them.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +23,49 @@ REPO = Path(__file__).resolve().parents[2]
 CONNECT_TIMEOUT = 8
 
 Base = configparser.ConfigParser
+_chosen = ""
 
 
-def base(path: Path = REPO / "BASE") -> Base:
+def choose(version: str | None) -> None:
+    """What --base names is what this command is about; None: what is at the top."""
+    global _chosen
+    _chosen = "" if version in (None, base(REPO / "BASE")["linux"]["version"]) else version or ""
+    if _chosen and not (home() / "BASE").is_file():
+        others = sorted(path.parent.name for path in (REPO / "backports").glob("*/BASE"))
+        raise Problem(f"no series for Linux {version}; --base takes {', '.join(others)}")
+
+
+def home() -> Path:
+    """The directory with BASE, patches/ and series of the base that was chosen."""
+    return REPO / "backports" / _chosen if _chosen else REPO
+
+
+def option() -> str:
+    """What chooses the same base again, for a command line that is shown."""
+    return f" --base {_chosen}" if _chosen else ""
+
+
+def base(path: Path | None = None) -> Base:
+    path = path or home() / "BASE"
     parsed = configparser.ConfigParser(interpolation=None, default_section="")
     try:
         parsed.read_string(path.read_text())
+        if "qemu" not in parsed:
+            # A backport has the same emulator
+            everything = base(REPO / "BASE")
+            for name in everything.sections():
+                if "qemu" in (name, everything[name].get("input")):
+                    parsed[name] = everything[name]
         for name, key in (("linux", "version"), ("linux", "package"), ("qemu", "version")):
             parsed[name][key]
     except (OSError, KeyError, configparser.Error) as err:
         raise Problem(f"{path} cannot be read: {err}") from None
     return parsed
+
+
+def has(what: str) -> bool:
+    """Whether the base has what tests or builds rely on; BASE of a backport lists what not."""
+    return what not in base().get("differences", "without", fallback="").split()
 
 
 def archives(known: Base, which: str, subset: bool = False) -> Iterator[tuple[str, str]]:

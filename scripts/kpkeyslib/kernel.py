@@ -218,13 +218,21 @@ def _debian_config(version: str) -> Path:
     return cache.entry("debian-config", version, make) / f"{package}.config"
 
 
+def configs(*names: str) -> list[Path]:
+    """Configuration fragments, and what a backport has in one of the same name after it."""
+    places = dict.fromkeys((CONFIGS, inputs.home() / "configs"))
+    return [path for name in names
+            for path in [place / name for place in places if (place / name).exists()]
+            or [CONFIGS / name]]
+
+
 def fragments(variant: str, kind: Kind = TESTED, name: str = "") -> list[Path]:
     """The configuration fragments of a variant of the kernel with that name.
 
     A variant is named by the fragments that are its own: '16k debug'.
     """
     axes = variant.split()
-    found = [CONFIGS / file for file in (*kind.fragments, *(f"{axis}.config" for axis in axes))]
+    found = configs(*kind.fragments, *(f"{axis}.config" for axis in axes))
     if DEBIAN in axes:
         version = re.search(r"\d+\.\d+", name)
         found[found.index(CONFIGS / "base.config")] = _debian_config(version[0] if version else "")
@@ -232,16 +240,20 @@ def fragments(variant: str, kind: Kind = TESTED, name: str = "") -> list[Path]:
 
 
 def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None:
-    """Merge the fragments; an option wanted by ours that did not make it is an error."""
+    """Merge the fragments; an option wanted by ours that did not make it is an error.
+
+    An option that shall be off, and that this kernel does not have, is off.
+    """
     log.unlink(missing_ok=True)
     env = dict(item.split("=", 1) for item in make_args())
     proc.run(["scripts/kconfig/merge_config.sh", "-Q", "-O", objects, *wanted], log,
              "merge_config.sh", cwd=tree, env={**env, **_MAKE_ENV})
     # Debian's names its compiler, and what goes with that
-    ours = "".join(path.read_text() for path in wanted if path.parent == CONFIGS)
-    wrong = [option for option in
-             re.findall(r"Value requested for (CONFIG_\w+) not in", log.read_text())
-             if re.search(rf"\b{option}\b", ours)]
+    ours = "".join(path.read_text() for path in wanted if path.is_relative_to(inputs.REPO))
+    wrong = [option for option, value, actual in re.findall(
+        r"Value requested for (CONFIG_\w+) not in.*\nRequested value: +(.*)\nActual value: *(.*)",
+        log.read_text()) if (actual.strip() or not value.endswith("is not set"))
+        and re.search(rf"\b{option}\b", ours)]
     if wrong:
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 
@@ -271,7 +283,12 @@ def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
     if debian:
         shutil.copy2(objects / "vmlinux.symvers", objects / "Module.symvers")
     if kind.guest:
-        proc.run(["make", "-C", _GUEST, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
+        guest = _GUEST
+        if not inputs.has("module-output"):
+            # Its make builds modules beside their sources
+            guest = objects / "demo"
+            shutil.copytree(_GUEST, guest, dirs_exist_ok=True)
+        proc.run(["make", "-C", guest, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
                   "module", *([VARIABLE_LEVEL.stem] if f"demo/{VARIABLE_LEVEL}" in kind.kept
                               else [])], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import boot, demo, guest, guesttests, kernel, kunit, proc, selftests
-from .testcase import Setting, Skip, Test, booted, check, needs_lazy
+from .testcase import Setting, Skip, Test, booted, check, needs_machine
 
 _DISK = 1 << 30
 _LIMIT = 600  # s
@@ -32,7 +32,7 @@ def _boot(
     files: dict[str, Path] | None = None, more: tuple[str, ...] = (), on: bool = True,
     limit: float = _LIMIT,
 ) -> boot.Result:
-    needs_lazy(setting, mode)
+    needs_machine(setting, mode)
     initrd = guest.initramfs(setting.kernel, more=files)
     argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
                         demo.append(action, on, mode.poe))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, gadgets, guesttests
+from . import boot, gadgets, guesttests, inputs
 from .testcase import Setting, Skip, Test
 
 # The values of each column, with the words that the names of the tests have for them. "-" is
@@ -82,6 +82,9 @@ page va checker   preempt locks level poe   linear cpu    kpti cpus plug
 """
 ROWS = [Row(*line.split()[:12], line.endswith("quick"))  # type: ignore[arg-type]
         for line in _TABLE.strip().splitlines()[1:]]
+# Values that an older base does not have, by the word that its BASE has for them: what stands in
+_INSTEAD = {"blocks": ("linear", "block", "page"), "preempt-lazy": ("preempt", "lazy", "voluntary")}
+_WORDS = {"voluntary": "PREEMPT_VOLUNTARY"}
 # Not in one row: PREEMPT_RT, lockdep and KPTI. For KPTI the base allocates pages in stop_machine(),
 # and if the CPU's own list has none, takes a lock that may sleep with PREEMPT_RT, and says so.
 # Pairs that cannot meet
@@ -91,6 +94,16 @@ CANNOT = (
     ({"checker": "pagealloc", "linear": "block"},
      "force_pte_mapping(): with DEBUG_PAGEALLOC the linear map is mapped with pages"),
 )
+
+
+def rows() -> list[Row]:
+    """The rows for the base that was chosen."""
+    found = ROWS
+    for word, (axis, value, other) in _INSTEAD.items():
+        if not inputs.has(word):
+            found = [row._replace(**{axis: other}) if getattr(row, axis) == value else row
+                     for row in found]
+    return found
 
 
 def variant(row: Row) -> str:
@@ -125,7 +138,8 @@ def mode(row: Row) -> boot.Mode:
 
 
 def name(row: Row) -> str:
-    words = (AXES[axis][value] for axis, value in row._asdict().items() if axis in AXES)
+    words = (AXES[axis].get(value, _WORDS.get(value, "")) for axis, value in row._asdict().items()
+             if axis in AXES)
     return "matrix: " + ", ".join(word for word in words if word)
 
 
@@ -146,10 +160,11 @@ def _cannot(pair: dict[str, str], why: str) -> Test:
 
 def tests() -> list[Test]:
     """The rows, the pairs that cannot be, and what is in each kernel's code."""
-    quick = {variant(row): False for row in ROWS}
-    quick.update((variant(row), True) for row in ROWS if row.quick)
+    chosen = rows()
+    quick = {variant(row): False for row in chosen}
+    quick.update((variant(row), True) for row in chosen if row.quick)
     return [
-        *map(_boots, ROWS),
+        *map(_boots, chosen),
         *(_cannot(*pair) for pair in CANNOT),
         *(gadgets.test(kernel, fast) for kernel, fast in quick.items() if kernel),
     ]

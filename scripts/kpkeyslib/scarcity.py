@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import boot, demo, guest, guesttests
-from .testcase import Setting, Test, check, needs_lazy, tap
+from .testcase import Setting, Test, check, needs_machine, tap
 
 _LIMIT = 1800
 
@@ -43,7 +43,7 @@ def _summary(found: list[demo.Record]) -> str:
 
 def _test(name: str, mode: boot.Mode, action: str, variant: str, quick: bool) -> Test:
     def run(setting: Setting, where: Path) -> str:
-        needs_lazy(setting, mode)
+        needs_machine(setting, mode)
         ours, left = _boot(setting, mode, action, True, where / "on.log")
         control, _ = _boot(setting, mode, action, False, where / "off.log")
         if action == "scarcity":

@@ -12,12 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import cache, proc
-from .inputs import REPO
+from . import cache, inputs, proc
 from .term import Problem, Progress, say
 
-PATCHES = REPO / "patches"
-SERIES = REPO / "series"
 BASE_TAG = "kpkeys-base"
 
 # The user's git configuration must not change commits or patches.
@@ -47,8 +44,9 @@ def _try(where: Path, *args: str | Path) -> str:
                           errors="replace", check=False, env={**os.environ, **_GIT_ENV}).stdout
 
 
-def patches(series: Path = SERIES) -> list[Path]:
+def patches(series: Path | None = None) -> list[Path]:
     """The patch files, in the order of the series file."""
+    series = series or inputs.home() / "series"
     try:
         lines = series.read_text().splitlines()
     except FileNotFoundError:
@@ -242,9 +240,10 @@ def write(where: Path, repo: Path) -> list[str]:
     return names
 
 
-def refresh(where: Path, repo: Path = REPO) -> list[str]:
+def refresh(where: Path, repo: Path | None = None) -> list[str]:
     """What write() does, of a tree that somebody has worked in."""
     _ready(where)
+    repo = repo or inputs.home()
     names = write(where, repo)
     say(f"{len(names)} patches written to {repo / 'patches'}")
     return names

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, kernel, qemu
+from . import boot, demo, inputs, kernel, qemu
 
 
 class Skip(Exception):
@@ -67,6 +67,8 @@ def booted(result: boot.Result, protected: bool) -> str:
     return f"{remark}, {total[wanted]} of {total['attacks']} writes {wanted}"
 
 
-def needs_lazy(setting: Setting, mode: boot.Mode) -> None:
+def needs_machine(setting: Setting, mode: boot.Mode) -> None:
     if mode.lazy and not setting.emulator.lazy:
         raise Skip("this QEMU has no lazy mode")
+    if (mode.blocks or mode.mixed) and not inputs.has("blocks"):
+        raise Skip(f"{setting.kernel.source.name} does not split blocks of the linear map")
