@@ -167,7 +167,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        inputs.choose(args.base)
+        inputs.choose(getattr(args, "base", None))
         return args.act(args)
     except Problem as err:
         clear()

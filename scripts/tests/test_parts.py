@@ -155,11 +155,19 @@ class CommandLine(Scratch):
         status, text = self.status(KeyboardInterrupt())
         self.assertEqual((status, text.count("\n")), (130, 1))
 
+    COMMANDS = ("setup", "run", "test", "check", "bench", "docs", "tree", "refresh")
+
     def test_help_for_each_command(self) -> None:
-        for command in ("setup", "run", "test", "bench", "docs", "tree", "refresh"):
+        for command in self.COMMANDS:
             with self.assertRaises(SystemExit) as caught:
                 cli.main([command, "--help"])
             self.assertEqual(caught.exception.code, 0)
+
+    def test_each_command_gets_to_its_work(self) -> None:
+        for command in self.COMMANDS:
+            with mock.patch.object(cli, f"_{command}", return_value=0) as act:
+                self.assertEqual(cli.main([command]), 0)
+                act.assert_called_once()
 
 
 CONSOLE = """\
