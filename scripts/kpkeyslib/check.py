@@ -275,6 +275,8 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
     """Each check: its name, and what is to be mended."""
     all_ = _read(known, linux)
     yield f"git am, without fuzz: {len(all_.files)} patches", []
+    moved = patchtests.quilt(all_.source.tree, all_.base, LOGS / "quilt.log")
+    yield "quilt, without fuzz", [moved] if moved else []
     with tempfile.TemporaryDirectory() as scratch:
         maintainers = Path(scratch) / "MAINTAINERS"
         maintainers.write_text(series.git(all_.source.tree, "show",

@@ -41,19 +41,23 @@ def _git_am(setting: Setting, where: Path) -> str:
     return f"{len(files)} patches"
 
 
-def _quilt(setting: Setting, where: Path) -> str:
-    repo, commit = _base(setting)
-    files = series.patches()
+def quilt(repo: Path, commit: str, log: Path) -> str:
+    """Push the whole series; the first hunk that is not an exact fit, if there is one."""
     env = {"QUILT_PATCHES": str(inputs.home() / "patches"),
            "QUILT_SERIES": str(inputs.home() / "series")}
-    with series.sparse_tree(repo, commit, files) as tree:
+    with series.sparse_tree(repo, commit, series.patches()) as tree:
         (tree / ".git").unlink()
-        proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], where / "quilt.log",
-                 "quilt push", cwd=tree, env=env)
-    log = (where / "quilt.log").read_text(errors="replace")
-    moved = re.search(r"^Hunk .*(with fuzz|\(offset).*$", log, re.M)
-    check(not moved, f"not an exact fit: {moved and moved.group()}")
-    return f"{len(files)} patches"
+        log.unlink(missing_ok=True)
+        proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], log, "quilt push", cwd=tree,
+                 env=env)
+    moved = re.search(r"^Hunk .*(with fuzz|\(offset).*$", log.read_text(errors="replace"), re.M)
+    return moved.group() if moved else ""
+
+
+def _quilt(setting: Setting, where: Path) -> str:
+    moved = quilt(*_base(setting), where / "quilt.log")
+    check(not moved, f"not an exact fit: {moved}")
+    return f"{len(series.patches())} patches"
 
 
 def _mock(setting: Setting, where: Path) -> str:
