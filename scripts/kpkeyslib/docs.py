@@ -112,8 +112,8 @@ def remarks(output: Path = OUTPUT) -> list[str]:
 
 
 def run(output: Path | None, pictures: bool) -> int:
-    needs.ensure("sphinx-build", "fossil", command="docs")
     if pictures:
+        needs.ensure("fossil", command="docs")
         draw(PICTURES)
     problems = remarks(output or OUTPUT)
     for text in problems:

@@ -226,16 +226,13 @@ def configs(*names: str) -> list[Path]:
             or [CONFIGS / name]]
 
 
-def fragments(variant: str, kind: Kind = TESTED, name: str = "") -> list[Path]:
-    """The configuration fragments of a variant of the kernel with that name.
-
-    A variant is named by the fragments that are its own: '16k debug'.
-    """
+def fragments(variant: str, kind: Kind = TESTED) -> list[Path]:
+    """The configuration fragments of a variant, named by the further ones: '16k debug'."""
     axes = variant.split()
     found = configs(*kind.fragments, *(f"{axis}.config" for axis in axes))
     if DEBIAN in axes:
-        version = re.search(r"\d+\.\d+", name)
-        found[found.index(CONFIGS / "base.config")] = _debian_config(version[0] if version else "")
+        version = inputs.base()["linux"]["version"]
+        found[found.index(CONFIGS / "base.config")] = _debian_config(version)
     return found
 
 
@@ -264,7 +261,7 @@ def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
     cache.need_space(1.5e9)
     log = objects / "kpkeys-build.log"
     progress = Progress(f"Building the kernel{variant and ': ' + variant}")
-    _configure(tree, objects, fragments(variant, kind, where.name), objects / "kpkeys-config.log")
+    _configure(tree, objects, fragments(variant, kind), objects / "kpkeys-config.log")
     count = 0
 
     def state(line: str) -> str | None:
@@ -334,7 +331,7 @@ def build_from(where: Source, variant: str = "", kind: Kind = TESTED) -> Kernel:
     files = kind.patches()
     modules = [_GUEST / name for name in ("demo", "variable-level", "Makefile")]
     head = series.commits(where.tree, where.commit, files)
-    key = cache.digest([_content(where.tree, head), *fragments(variant, kind, where.name),
+    key = cache.digest([_content(where.tree, head), *fragments(variant, kind),
                         *(modules if kind.guest else kind.kept), gcc, *make_args(),
                         *_MAKE_ENV.values()])
 
