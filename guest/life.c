@@ -92,14 +92,20 @@ static double boottime(void)
 static bool sleep_once(void)
 {
 	static const char alarm[] = "/sys/class/rtc/rtc0/wakealarm";
+	static const char wakeups[] = "/sys/power/wakeup_count";
 	int seconds;
 
 	/* If it takes so long to fall asleep that the alarm comes first, set it to later */
 	for (seconds = 2; seconds < 64; seconds *= 2) {
-		char line[16];
+		char line[16], count[16];
 		double start;
 
 		write_file(alarm, "0\n");
+		/* Without this, an alarm that comes too early is lost, and so are we */
+		if (!read_line(wakeups, count, sizeof(count)) || !write_file(wakeups, count)) {
+			say("# %s: %s", wakeups, strerror(errno));
+			return false;
+		}
 		snprintf(line, sizeof(line), "+%d\n", seconds);
 		if (!write_file(alarm, line)) {
 			say("# wake-up alarm: %s", strerror(errno));

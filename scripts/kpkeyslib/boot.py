@@ -34,6 +34,7 @@ class Mode(NamedTuple):
     memory: float = 1  # GB
     spare: bool = False
     mixed: bool = False
+    one_thread: bool = False
     limit: int = 400  # seconds
     args: tuple[str, ...] = ()
 
@@ -103,7 +104,8 @@ def command(
         memory = ["-m", "68G", "-object", "memory-backend-ram,id=ram,size=68G,reserve=off"]
         args = (*args, f"mem={mode.memory}G", f"kpkeys_demo_spare={66 << 30:#x}")
     return [
-        str(qemu), "-M", machine, "-cpu", mode.cpu, "-accel", "tcg", "-smp", str(mode.cpus),
+        str(qemu), "-M", machine, "-cpu", mode.cpu,
+        "-accel", "tcg,thread=single" if mode.one_thread else "tcg", "-smp", str(mode.cpus),
         *memory, "-nodefaults", "-display", "none", "-serial", serial, "-no-reboot",
         "-kernel", str(image), "-initrd", str(initrd),
         "-append", " ".join(["console=ttyAMA0 earlycon panic=-1", *args, append]).strip(),

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import boot, demo, guest, guesttests, kernel, kunit, proc, selftests
-from .testcase import Setting, Skip, Test, booted, check, needs_machine
+from .testcase import Setting, Skip, Test, booted, check, needs_machine, suited
 
 _DISK = 1 << 30
-_LIMIT = 600  # s
+_LIMIT = 1200  # s
 _STRESS = 60  # s
 # With so little memory that each of them gets round, slow as the emulator is
 _STRESSORS = {"fork": "", "vm": "--vm-bytes 4M", "mmap": "--mmap-bytes 1M",
               "mremap": "--mremap-bytes 1M", "madvise": "", "pageswap": "",
               "numa": "--numa-bytes 1M", "context": "", "switch": ""}
 _SELFTESTS = "selftests"  # the variant of the kernel
-# kmemleak takes one lock for each allocation. Emulated CPUs in threads of their own would spend
-# nearly all of their time waiting for one that the host does not run; in one, they give way.
-_ONE_THREAD = "tcg,thread=single"
 _TWO_NODES = tuple(word for node in "01" for word in (
     "-object", f"memory-backend-ram,id=node{node},size=1G", "-numa", f"node,memdev=node{node}"))
 
@@ -33,13 +30,12 @@ def _remark(result: boot.Result, mode: boot.Mode, on: bool = True) -> str:
 def _boot(
     setting: Setting, mode: boot.Mode, where: Path, action: str, name: str = "console",
     files: dict[str, Path] | None = None, more: tuple[str, ...] = (), on: bool = True,
-    limit: float = _LIMIT, accel: str = "tcg",
+    limit: float = _LIMIT,
 ) -> boot.Result:
     needs_machine(setting, mode)
     initrd = guest.initramfs(setting.kernel, more=files)
-    argv = boot.command(setting.emulator.binary, mode, setting.kernel.image, initrd,
-                        demo.append(action, on, mode.poe))
-    argv[argv.index("-accel") + 1] = accel
+    argv = boot.command(setting.emulator.binary, suited(setting, mode), setting.kernel.image,
+                        initrd, demo.append(action, on, mode.poe))
     return boot.run([*argv, *more], where / f"{name}.log", limit)
 
 
@@ -131,7 +127,7 @@ def _stress(variant: str, on: bool = True) -> Test:
         line = f"stress-ng --timeout {_STRESS} --verify --metrics-brief --temp-path /tmp {args}"
         files = {**guest.stress_ng(), **_jobs([("stress-ng", 10 * _STRESS, line)], where)}
         result = _boot(setting, mode, where, "jobs", files=files, more=_TWO_NODES, on=on,
-                       limit=20 * _STRESS, accel=_ONE_THREAD)
+                       limit=20 * _STRESS)
         remark = _remark(result, mode, on)
         job = outcomes(result.console)["stress-ng"]
         check(job.status == "0" and job.late == "0", f"stress-ng: {job.lines[-3:]}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import boot, demo, guest, guesttests
-from .testcase import Setting, Test, check, needs_machine, tap
+from .testcase import Setting, Test, check, needs_machine, suited, tap
 
 _LIMIT = 1800
 
@@ -15,7 +15,7 @@ def _boot(
     setting: Setting, mode: boot.Mode, action: str, on: bool, log: Path
 ) -> tuple[list[demo.Record], str]:
     """Of a boot in which all went well: the lines that begin with 'scarcity', what is left."""
-    argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
+    argv = boot.command(setting.emulator.binary, suited(setting, mode), setting.kernel.image,
                         guest.initramfs(setting.kernel), demo.append(action, on))
     result = boot.run(argv, log, _LIMIT)
     name = "on" if on else "off"

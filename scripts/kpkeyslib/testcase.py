@@ -72,3 +72,13 @@ def needs_machine(setting: Setting, mode: boot.Mode) -> None:
         raise Skip("this QEMU has no lazy mode")
     if (mode.blocks or mode.mixed) and not inputs.has("blocks"):
         raise Skip(f"{setting.kernel.source.name} does not split blocks of the linear map")
+
+
+def suited(setting: Setting, mode: boot.Mode) -> boot.Mode:
+    """How the machine is emulated best.
+
+    kmemleak takes one lock for each allocation. Emulated CPUs with a thread each spend nearly all
+    of their time waiting for one that the host does not run; if they share one, they give way.
+    """
+    config = setting.kernel.directory / ".config"
+    return mode._replace(one_thread="CONFIG_DEBUG_KMEMLEAK=y" in config.read_text().splitlines())
