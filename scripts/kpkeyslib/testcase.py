@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,10 @@ def needs_machine(setting: Setting, mode: boot.Mode) -> None:
 def suited(setting: Setting, mode: boot.Mode) -> boot.Mode:
     """How the machine is emulated best.
 
-    kmemleak takes one lock for each allocation. Emulated CPUs with a thread each spend nearly all
-    of their time waiting for one that the host does not run; if they share one, they give way.
+    kmemleak takes one lock for each allocation. Emulated CPUs with a thread each, and more of them
+    than the host has, spend nearly all of their time waiting for one that the host does not run;
+    if they share a thread, they give way.
     """
-    config = setting.kernel.directory / ".config"
-    return mode._replace(one_thread="CONFIG_DEBUG_KMEMLEAK=y" in config.read_text().splitlines())
+    config = (setting.kernel.directory / ".config").read_text().splitlines()
+    return mode._replace(one_thread="CONFIG_DEBUG_KMEMLEAK=y" in config
+                         and mode.cpus > len(os.sched_getaffinity(0)))
