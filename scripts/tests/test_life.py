@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import unittest
+from pathlib import Path
+from unittest import mock
 
-from kpkeyslib import demo, life, selftests
+from kpkeyslib import boot, demo, kernel, life, qemu, selftests, testcase
 
 CONSOLE = """\
 [    1.0] kpkeys-demo: job-begin name=mm-a
@@ -62,3 +65,22 @@ class NothingLost(unittest.TestCase):
             "not ok 6 - kmemleak at the end: 1"))
         self.assertEqual(demo.nothing_lost(text), [
             "checker: tables 3, pages with the pkey 4, wrong 0", "kmemleak: 0"])
+
+
+class Threads(unittest.TestCase):
+    def threads(self, config: str, cpus: int) -> str:
+        """What the emulator is told, on a host with two CPUs."""
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / ".config").write_text(config)
+            setting = testcase.Setting(mock.Mock(spec=kernel.Kernel, directory=Path(directory)),
+                                       mock.Mock(spec=qemu.Emulator))
+            with mock.patch("os.sched_getaffinity", return_value={0, 1}):
+                mode = testcase.suited(setting, boot.with_cpus(boot.LAZY, cpus))
+        argv = boot.command(Path("qemu"), mode, Path("Image"), Path("initrd"), "")
+        return argv[argv.index("-accel") + 1]
+
+    def test_one_for_many_cpus_and_kmemleak_only(self) -> None:
+        leaks = "CONFIG_DEBUG_KMEMLEAK=y\n"
+        self.assertEqual(self.threads(leaks, 8), "tcg,thread=single")
+        self.assertEqual(self.threads(leaks, 2), "tcg")
+        self.assertEqual(self.threads("# CONFIG_DEBUG_KMEMLEAK is not set\n", 8), "tcg")
