@@ -126,8 +126,7 @@ def _stress(variant: str, on: bool = True) -> Test:
         args = " ".join(f"--{name} 1 {sizes}" for name, sizes in _STRESSORS.items())
         line = f"stress-ng --timeout {_STRESS} --verify --metrics-brief --temp-path /tmp {args}"
         files = {**guest.stress_ng(), **_jobs([("stress-ng", 10 * _STRESS, line)], where)}
-        result = _boot(setting, mode, where, "jobs", files=files, more=_TWO_NODES, on=on,
-                       limit=20 * _STRESS)
+        result = _boot(setting, mode, where, "jobs", files=files, more=_TWO_NODES, on=on)
         remark = _remark(result, mode, on)
         job = outcomes(result.console)["stress-ng"]
         check(job.status == "0" and job.late == "0", f"stress-ng: {job.lines[-3:]}")
@@ -166,7 +165,7 @@ def _selftests(mode: boot.Mode) -> Test:
         def one(name: str) -> boot.Result:
             which, on = kernels[name]
             return _boot(which, mode, where, "jobs", name.replace(" ", "-"), files, on=on,
-                         limit=3600)
+                         limit=4 * selftests.LIMIT)
 
         results = {list(kernels)[index]: result for index, result in
                    proc.parallel(2, [lambda name=name: one(name) for name in kernels])}

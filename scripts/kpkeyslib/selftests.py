@@ -28,7 +28,7 @@ _ARGS = {
 # Parts of other tests, and those that make memory unusable
 _LEFT_OUT = ("mm/write_to_hugetlbfs", "mm/hugetlb-soft-offline", "mm/hugetlb-read-hwpoison",
              "arm64/pauth/exec_target")
-LIMIT = 600  # s
+LIMIT = 1800  # s, for uffd-unit-tests takes more than 600 beside others
 _SKIP = 4
 
 
