@@ -95,10 +95,24 @@ class Text(unittest.TestCase):
         insns, isbs = column("Instructions", "on"), column("ISBs", "on")
         times = column("Posted times and estimates", "on: estimate")
         text = (docs.DOCUMENTS / "performance.rst").read_text()
-        shown = re.findall(r"^``([\w-]+)``  .* ([-\d.]+) % +([\d.]+) +([-\d.]+) %$", text, re.M)
+        off = {row: float(more.rstrip("%")) for row, more in column("Instructions", "off").items()}
+        number = r" +([-\d.]+)"
+        shown = re.findall(rf"^``([\w-]+)``  .*{number} %{number}{number} %{number} %$", text, re.M)
         self.assertGreater(len(shown), 5)
         for name, *figures in shown:
-            self.assertEqual(figures, [insns[name].rstrip("%"), isbs[name], times[name]], name)
-        off = {row: float(more.rstrip("%")) for row, more in column("Instructions", "off").items()}
+            time = float(times[name])
+            # Switched off, nothing but instructions is added
+            against_off = 100 * ((100 + time) / (100 + off[name]) - 1)
+            self.assertEqual(figures, [f"{float(insns[name].rstrip('%')):.1f}",
+                                       f"{float(isbs[name]):.4g}", f"{time:.1f}",
+                                       f"{against_off:.1f}"], name)
         worst = max(off, key=lambda name: off[name])
         self.assertIn(f"the worst is ``{worst}`` with {off[worst]:.2f} % more", text)
+        missed = re.search(r"misses by a factor of ([\d.]+) in the mean\s+and of ([\d.]+)", results)
+        self.assertIn("a factor of {} in the mean and of {} at worst".format(*missed.groups()), text)
+
+    def test_files_of_the_repository_are_there(self) -> None:
+        text = (inputs.REPO / "README.md").read_text() + documents()
+        named = re.findall(r"\]\(([\w./-]+)\)", text) + re.findall(r"patches/\d[\w.-]+", text)
+        self.assertGreater(len(named), 5)
+        self.assertEqual([], [name for name in named if not (inputs.REPO / name).exists()])
