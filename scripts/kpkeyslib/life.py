@@ -39,17 +39,20 @@ def _boot(
     return boot.run([*argv, *more], where / f"{name}.log", limit)
 
 
+def _name(action: str, mode: boot.Mode, variant: str) -> str:
+    return ", ".join(filter(None, (f"life: {action}", variant, mode.name)))
+
+
 def _simple(action: str, mode: boot.Mode, variant: str = "", quick: bool = False) -> Test:
     """A test that is one boot with that mode of init."""
 
     def run(setting: Setting, where: Path) -> str:
         return _remark(_boot(setting, mode, where, action), mode)
 
-    checks = f", {variant}" if variant else ""
-    return Test(f"life: {action}{checks}, {mode.name}", run, variant, quick)
+    return Test(_name(action, mode, variant), run, variant, quick)
 
 
-def _kexec(mode: boot.Mode, quick: bool = False) -> Test:
+def _kexec(mode: boot.Mode, variant: str = "", quick: bool = False) -> Test:
     # The GIC goes on using tables that the first kernel gave it for LPIs, and without EFI the
     # second one does not know that this memory is in use
     mode = mode._replace(machine=mode.machine + ",its=off")
@@ -64,7 +67,7 @@ def _kexec(mode: boot.Mode, quick: bool = False) -> Test:
         check(begun == ["kexec", "check"], f"not one kernel after the other: {begun}")
         return remark
 
-    return Test(f"life: kexec, {mode.name}", run, quick=quick)
+    return Test(_name("kexec", mode, variant), run, variant, quick)
 
 
 def _hibernate(mode: boot.Mode) -> Test:
@@ -210,6 +213,7 @@ def tests() -> list[Test]:
     found = [
         _kexec(boot.LAZY, quick=True),
         *map(_kexec, (boot.LAZY_VHE, boot.NVHE, boot.BLOCKS, boot.LESSER)),
+        _kexec(boot.LAZY, "life debug"),
         _simple("suspend", boot.LAZY, quick=True),
         _simple("suspend", boot.with_cpus(boot.LAZY_VHE, 4), "life debug kasan"),
         _simple("hotplug", boot.with_spare_memory(boot.LAZY), "life debug kasan"),
@@ -221,5 +225,6 @@ def tests() -> list[Test]:
         _selftests(boot.LAZY),
         _kunit_of_mm(boot.LAZY),
         *(_simple("kvm", mode, quick=True) for mode in (boot.EAGER_VHE, boot.LAZY_VHE, boot.NVHE)),
+        _simple("kvm", boot.LAZY_VHE, "life debug"),
     ]
     return [guesttests.kept(test, __file__, kunit.__file__, selftests.__file__) for test in found]
