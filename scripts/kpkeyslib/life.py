@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, guest, guesttests, kernel, kunit, proc, selftests
-from .testcase import Setting, Skip, Test, booted, check, needs_machine, suited
+from . import boot, demo, guest, guesttests
+from .testcase import Setting, Test, booted, check, needs_machine, suited
 
 _DISK = 1 << 30
 _LIMIT = 1200  # s
@@ -17,17 +17,16 @@ _STRESS = 60  # s
 _STRESSORS = {"fork": "", "vm": "--vm-bytes 4M", "mmap": "--mmap-bytes 1M",
               "mremap": "--mremap-bytes 1M", "madvise": "", "pageswap": "",
               "numa": "--numa-bytes 1M", "context": "", "switch": ""}
-_SELFTESTS = "selftests"  # the variant of the kernel
 _TWO_NODES = tuple(word for node in "01" for word in (
     "-object", f"memory-backend-ram,id=node{node},size=1G", "-numa", f"node,memdev=node{node}"))
 
 
-def _remark(result: boot.Result, mode: boot.Mode, on: bool = True) -> str:
+def remark_on(result: boot.Result, mode: boot.Mode, on: bool = True) -> str:
     """Check a boot as any other; add what the kernel's checkers and its counters say."""
     return "; ".join([booted(result, mode.poe and on), *demo.nothing_lost(result.console)])
 
 
-def _boot(
+def start(
     setting: Setting, mode: boot.Mode, where: Path, action: str, name: str = "console",
     files: dict[str, Path] | None = None, more: tuple[str, ...] = (), on: bool = True,
     limit: float = _LIMIT,
@@ -47,7 +46,7 @@ def _simple(action: str, mode: boot.Mode, variant: str = "", quick: bool = False
     """A test that is one boot with that mode of init."""
 
     def run(setting: Setting, where: Path) -> str:
-        return _remark(_boot(setting, mode, where, action), mode)
+        return remark_on(start(setting, mode, where, action), mode)
 
     return Test(_name(action, mode, variant), run, variant, quick)
 
@@ -60,8 +59,8 @@ def _kexec(mode: boot.Mode, variant: str = "", quick: bool = False) -> Test:
     def run(setting: Setting, where: Path) -> str:
         files = {"/Image": setting.kernel.image,
                  "/initramfs.cpio": guest.initramfs(setting.kernel)}
-        result = _boot(setting, mode, where, "kexec", files=files)
-        remark = _remark(result, mode)
+        result = start(setting, mode, where, "kexec", files=files)
+        remark = remark_on(result, mode)
         begun = [record["mode"] for record in demo.records(result.console)
                  if record[""] == "begin"]
         check(begun == ["kexec", "check"], f"not one kernel after the other: {begun}")
@@ -78,15 +77,15 @@ def _hibernate(mode: boot.Mode) -> Test:
         device = ("-drive", f"if=none,id=disk,format=raw,file={disk}",
                   "-device", "virtio-blk-device,drive=disk")
         try:
-            first = _boot(setting, mode, where, "hibernate", "off", more=device)
+            first = start(setting, mode, where, "hibernate", "off", more=device)
             check(not first.timeout and "kpkeys-demo: done" not in first.console,
                   "the machine did not hibernate")
-            second = _boot(setting, mode, where, "resume resume=/dev/vda", "on", more=device)
+            second = start(setting, mode, where, "resume resume=/dev/vda", "on", more=device)
         finally:
             disk.unlink()
         check("kpkeys-demo: begin" not in second.console, "init was started again")
         both = second._replace(console=first.console + second.console)
-        return _remark(both, mode)
+        return remark_on(both, mode)
 
     return Test(f"life: hibernate, {mode.name}", run, "life debug", quick=False)
 
@@ -99,7 +98,7 @@ class Job(NamedTuple):
     lines: list[str]
 
 
-def _jobs(commands: list[tuple[str, int, str]], where: Path) -> dict[str, Path]:
+def files_for(commands: list[tuple[str, int, str]], where: Path) -> dict[str, Path]:
     """Files for the guest: the commands, each with a name and a limit in seconds, and a shell."""
     path = where / "jobs"
     path.write_text("".join(f"{name} {limit} {line}\n" for name, limit, line in commands))
@@ -128,9 +127,9 @@ def _stress(variant: str, on: bool = True) -> Test:
     def run(setting: Setting, where: Path) -> str:
         args = " ".join(f"--{name} 1 {sizes}" for name, sizes in _STRESSORS.items())
         line = f"stress-ng --timeout {_STRESS} --verify --metrics-brief --temp-path /tmp {args}"
-        files = {**guest.stress_ng(), **_jobs([("stress-ng", 10 * _STRESS, line)], where)}
-        result = _boot(setting, mode, where, "jobs", files=files, more=_TWO_NODES, on=on)
-        remark = _remark(result, mode, on)
+        files = {**guest.stress_ng(), **files_for([("stress-ng", 10 * _STRESS, line)], where)}
+        result = start(setting, mode, where, "jobs", files=files, more=_TWO_NODES, on=on)
+        remark = remark_on(result, mode, on)
         job = outcomes(result.console)["stress-ng"]
         check(job.status == "0" and job.late == "0", f"stress-ng: {job.lines[-3:]}")
         done = {found[1]: found[2] for found in
@@ -143,70 +142,6 @@ def _stress(variant: str, on: bool = True) -> Test:
 
     return Test(f"life: stress-ng, {variant}, {mode.name}{'' if on else ', switched off'}", run,
                 variant, quick=False)
-
-
-def _kernels(setting: Setting) -> dict[str, tuple[Setting, bool]]:
-    """The protected kernel, the same switched off, and the base, all with the same options."""
-    source = setting.kernel.source
-    if source.commit is None:
-        raise Skip("--linux names a tree with the series in it")
-    base = setting._replace(kernel=kernel.build_from(source, _SELFTESTS, kernel.BASE))
-    return {"protected": (setting, True), "switched off": (setting, False), "base": (base, False)}
-
-
-def _selftests(mode: boot.Mode) -> Test:
-    """The kernel's own selftests of mm and arm64, side by side."""
-    mode = mode._replace(memory=4, args=(*mode.args, "log_buf_len=4M"))
-
-    def run(setting: Setting, where: Path) -> str:
-        kernels = _kernels(setting)
-        source = setting.kernel.source
-        programs = selftests.programs(source, source.commit or "")
-        wanted = [(name, selftests.LIMIT, line) for name, line in selftests.jobs(programs)]
-        files = {**selftests.files(programs), **_jobs(wanted, where)}
-
-        def one(name: str) -> boot.Result:
-            which, on = kernels[name]
-            return _boot(which, mode, where, "jobs", name.replace(" ", "-"), files, on=on,
-                         limit=4 * selftests.LIMIT)
-
-        results = {list(kernels)[index]: result for index, result in
-                   proc.parallel(2, [lambda name=name: one(name) for name in kernels])}
-        found = {name: {job: selftests.outcome(*what) for job, what in
-                        outcomes(results[name].console).items()} for name in kernels}
-        (where / "table.txt").write_text(selftests.table(found))
-        remark = _remark(results["protected"], mode)
-        for name in list(kernels)[1:]:
-            booted(results[name], False)
-            worse = selftests.worse(found["protected"], found[name])
-            check(not worse, f"worse than {name}, see {where / 'table.txt'}: {'; '.join(worse)}")
-        counts = ", ".join(f"{sum(item.passed for item in found[name].values())} {name}"
-                           for name in kernels)
-        return f"{len(wanted)} programs, points passed: {counts}; {remark}"
-
-    return Test(f"life: selftests of mm and arm64, {mode.name}", run, _SELFTESTS, quick=False)
-
-
-def _kunit_of_mm(mode: boot.Mode) -> Test:
-    """The KUnit suites of mm, side by side."""
-
-    def run(setting: Setting, where: Path) -> str:
-        found = {}
-        for name, (which, on) in _kernels(setting).items():
-            args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
-            suites = kunit.run(which.kernel, which.emulator, mode, where / name, args)
-            found[name] = {suite: selftests.Outcome(len(what.passed), len(what.bad),
-                                                    len(what.skipped), "")
-                           for suite, what in suites.items()}
-        (where / "table.txt").write_text(selftests.table(found))
-        for name in ("switched off", "base"):
-            worse = selftests.worse(found["protected"], found[name])
-            check(not worse, f"worse than {name}, see {where / 'table.txt'}: {'; '.join(worse)}")
-        theirs = list(found["base"])
-        check("damon" in theirs and "kfence" in theirs, f"not the suites of mm: {theirs}")
-        return ", ".join(f"{suite} {found['protected'][suite]}" for suite in theirs)
-
-    return Test(f"life: kunit of mm, {mode.name}", run, _SELFTESTS, quick=False)
 
 
 def tests() -> list[Test]:
@@ -222,9 +157,7 @@ def tests() -> list[Test]:
         _stress("life debug"),
         _stress("life debug", on=False),
         _stress("life debug kasan"),
-        _selftests(boot.LAZY),
-        _kunit_of_mm(boot.LAZY),
         *(_simple("kvm", mode, quick=True) for mode in (boot.EAGER_VHE, boot.LAZY_VHE, boot.NVHE)),
         _simple("kvm", boot.LAZY_VHE, "life debug"),
     ]
-    return [guesttests.kept(test, __file__, kunit.__file__, selftests.__file__) for test in found]
+    return [guesttests.kept(test, __file__) for test in found]

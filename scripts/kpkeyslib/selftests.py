@@ -17,9 +17,10 @@ _SOURCES = ("Makefile", "Kbuild", "scripts", "include", "arch/arm64", "lib/test_
             "tools/arch", "tools/build", "tools/include", "tools/scripts",
             "tools/testing/selftests", "usr")
 _DIRS = ("mm", "arm64/abi", "arm64/pauth", "arm64/signal", "arm64/tags")
-# As mm/run_vmtests.sh calls them; all others without arguments
+# As mm/run_vmtests.sh calls them, but for gup_test -c, which dumps pages to the kernel log: that is
+# what a kernel does that has found its memory corrupted. All others without arguments
 _ARGS = {
-    "mm/gup_test": ("-u -n 1", "-u -n -1", "-a -n 1", "-a -n -1", "-ct -F 0x1 0 19 0x1000"),
+    "mm/gup_test": ("-u -n 1", "-u -n -1", "-a -n 1", "-a -n -1"),
     "mm/uffd-stress": ("anon 20 16", "hugetlb 128 32", "hugetlb-private 128 32", "shmem 20 16",
                        "shmem-private 20 16"),
     "mm/khugepaged": ("", "-s 2", "all:shmem", "-s 4 all:shmem", "-c 4 mthp_khugepaged:anon"),
@@ -84,7 +85,7 @@ def jobs(where: Path) -> list[tuple[str, str]]:
                 continue
             for args in _ARGS.get(name, ("",)):
                 line = f"cd /selftests/{directory}; exec ./{path.name} {args}".strip()
-                found.append((re.sub(r"\W+", "-", f"{name} {args}").strip("-"), line))
+                found.append((re.sub(r"[^\w-]+", "_", f"{name} {args}".strip()), line))
     return found
 
 

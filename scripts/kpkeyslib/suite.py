@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from . import (attack, boot, gadgets, guesttests, inputs, kernel, life, matrix, needs, patchtests,
-               proc, qemu, results, scarcity, vendor)
+               proc, qemu, results, scarcity, sidebyside, vendor)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -62,6 +62,7 @@ def tests() -> list[Test]:
         *scarcity.tests(),
         *matrix.tests(),
         *life.tests(),
+        *sidebyside.tests(),
         *vendor.tests(),
     ]
 
