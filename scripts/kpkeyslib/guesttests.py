@@ -55,7 +55,8 @@ def suites(mode: boot.Mode, on: bool = True) -> Test:
         if mode.firmware or mode.nvhe:
             args.append(kunit.QUICK)
         found = kunit.run(setting.kernel, setting.emulator, mode, where, args)
-        check(not kunit.wrong(found, mode, on), kunit.wrong(found, mode, on))
+        wrong = kunit.wrong(found, mode, on, (setting.kernel.directory / ".config").read_text())
+        check(not wrong, wrong)
         alarms = kunit.alarms(where)
         check(not alarms, f"the kernel complains: {alarms[:1]}")
         passed, skipped = (sum(len(suite[index]) for suite in found.values()) for index in (0, 1))

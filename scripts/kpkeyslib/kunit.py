@@ -16,7 +16,8 @@ SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "kpkeys_pba", "l
 NEED_POE = SUITES[:4]
 NEED_FIRMWARE = ("sdei_event_at_raised_level",)
 NEED_SMALL_VA = ("kernel_root_entry",)
-NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split")
+NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split", "single_pages")
+NEED_OPTION = {"bad_page": "CONFIG_MEMORY_FAILURE=y"}
 # Cases, or all of a suite, that have no control with the feature off
 NEED_FEATURE = ("check_finds_", "kpkeys_pba.")
 # On the kernel command line: leave out the cases that are marked as slow
@@ -52,8 +53,13 @@ def outcomes(text: str) -> dict[str, Outcome]:
     return found
 
 
-def wrong(found: dict[str, Outcome], mode: boot.Mode, on: bool = True) -> str:
-    """Empty if all suites ran as they should: nothing failed, and skipped is what must be."""
+def wrong(
+    found: dict[str, Outcome], mode: boot.Mode, on: bool = True, config: str = ""
+) -> str:
+    """Empty if all suites ran as they should: nothing failed, and skipped is what must be.
+
+    That depends on the machine, whether the feature is on, and the kernel's configuration.
+    """
     for name, suite in found.items():
         if suite.bad:
             return f"{name}: {', '.join(suite.bad)}"
@@ -67,6 +73,7 @@ def wrong(found: dict[str, Outcome], mode: boot.Mode, on: bool = True) -> str:
         skip = [case for case in cases if case in NEED_FIRMWARE and not mode.firmware
                 or case in NEED_SMALL_VA and not mode.small_va
                 or case in NEED_BLOCKS and not mode.blocks
+                or NEED_OPTION.get(case, "") not in config
                 or not on and any(what in f"{name}.{case}" for what in NEED_FEATURE)]
         if not mode.poe and name in NEED_POE:
             skip = cases
