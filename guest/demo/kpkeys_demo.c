@@ -59,8 +59,8 @@
 /* ignored by hardware in tables and leaves; PTE_SPECIAL to Linux, in a PTE */
 #define DESC_FLIP		BIT_ULL(56)
 
-/* in POR_EL1, which is read as POE_R for this pkey most of the time */
-#define POR_WRITE_PGTABLES	POR_ELx_PERM_PREP(1, POE_W)
+/* in POR_EL1, four bits a pkey: this is pkey 1, which has POE_R most of the time */
+#define POR_WRITE_PGTABLES	((u64)POE_W << 4)
 
 #define STRIDE			(PAGE_SHIFT - 3)
 #define LAST_LEVEL		3

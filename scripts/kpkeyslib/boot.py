@@ -56,6 +56,7 @@ LESSER = Mode("lazy, lesser CPU, EL1", "max,x-poe-lazy=on,lpa2=off,pauth=off", _
               small_va=True, args=("kpti=on",))
 NVHE = Mode("lazy, nVHE, EL1", "max,x-poe-lazy=on", _EL2, lazy=True, nvhe=True,
             args=("kvm-arm.mode=nvhe",))
+PKVM = NVHE._replace(name="lazy, protected KVM, EL1", args=("kvm-arm.mode=protected",))
 # A CPU on which the kernel maps the linear map with blocks, and splits them if need be
 BLOCKS = Mode("lazy, block mappings, EL1", "max,x-poe-lazy=on,midr=0x410fd842", _EL1, lazy=True,
               blocks=True)

@@ -255,11 +255,6 @@ def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 
 
-# What the series adds to a base that lacks it, in the same words, so that both may be there
-_PERM_PREP = ("KCFLAGS=-D'POR_ELx_PERM_SHIFT(idx)=((idx) * 4)'"
-              " -D'POR_ELx_PERM_PREP(idx, perm)=((perm) << POR_ELx_PERM_SHIFT(idx))'")
-
-
 def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
     tree, debian = where.tree, DEBIAN in variant.split()
     objects.mkdir(parents=True, exist_ok=True)
@@ -290,9 +285,8 @@ def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
             # Its make builds modules beside their sources
             guest = objects / "demo"
             shutil.copytree(_GUEST, guest, dirs_exist_ok=True)
-        flags = [] if inputs.has("por-perm-prep") else [_PERM_PREP]
         proc.run(["make", "-C", guest, f"O={objects / 'demo'}", f"KDIR={objects}", *make_args(),
-                  *flags, "module", *([VARIABLE_LEVEL.stem] if f"demo/{VARIABLE_LEVEL}" in kind.kept
+                  "module", *([VARIABLE_LEVEL.stem] if f"demo/{VARIABLE_LEVEL}" in kind.kept
                               else [])], log, "modules for the guest", env=_MAKE_ENV)
     progress.done()
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from . import boot, demo, guest, guesttests
+from . import boot, demo, guest, guesttests, inputs
 from .testcase import Setting, Test, booted, check, needs_machine, suited
 
 _DISK = 1 << 30
@@ -159,5 +159,6 @@ def tests() -> list[Test]:
         _stress("life debug kasan"),
         *(_simple("kvm", mode, quick=True) for mode in (boot.EAGER_VHE, boot.LAZY_VHE, boot.NVHE)),
         _simple("kvm", boot.LAZY_VHE, "life debug"),
+        *([_simple("kvm", boot.PKVM)] if inputs.has("protected-kvm") else ()),
     ]
     return [guesttests.kept(test, __file__) for test in found]
