@@ -47,7 +47,7 @@ def probe(setting: Setting, where: Path) -> str:
     return ""
 
 
-def suites(mode: boot.Mode, on: bool = True) -> Test:
+def suites(mode: boot.Mode, on: bool = True, variant: str = "") -> Test:
     def run(setting: Setting, where: Path) -> str:
         needs_machine(setting, mode)
         args = [*mode.args, f"{demo.SWITCH}={'on' if on else 'off'}"]
@@ -62,7 +62,8 @@ def suites(mode: boot.Mode, on: bool = True) -> Test:
         passed, skipped = (sum(len(suite[index]) for suite in found.values()) for index in (0, 1))
         return f"{passed} cases passed" + (f", {skipped} skipped as they must" if skipped else "")
 
-    return Test(f"kunit: {mode.name}{'' if on else ', switched off'}", run)
+    name = f"kunit: {mode.name}{'' if on else ', switched off'}"
+    return Test(f"{name}, kernel: {variant}" if variant else name, run, variant, not variant)
 
 
 def _run_mixed(setting: Setting, mode: boot.Mode, argv: list[str], log: Path) -> boot.Result:

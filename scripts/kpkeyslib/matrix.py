@@ -113,6 +113,11 @@ def variant(row: Row) -> str:
     return " ".join(name for name in names if name not in ("", "-"))
 
 
+def a_variant(**values: str) -> str:
+    """A kernel with these values, of those that the matrix has."""
+    return next(variant(row) for row in rows() if values.items() <= row._asdict().items())
+
+
 def va(row: Row) -> int:
     """The bits of VA that the kernel comes up with."""
     if row.va == "52" and row.cpu == "lesser":

@@ -10,8 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
-from . import (attack, boot, gadgets, guesttests, inputs, kernel, life, matrix, needs, patchtests,
-               proc, qemu, results, scarcity, sidebyside, vendor)
+from . import (attack, boot, gadgets, guesttests, inputs, kernel, kunit, life, matrix, needs,
+               patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -56,6 +56,9 @@ def tests() -> list[Test]:
         gadgets.test(),
         *map(guesttests.suites, (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL, boot.NO_POE)),
         guesttests.suites(boot.EAGER, on=False),
+        # With lockdep, and memory that goes bad
+        guesttests.kept(guesttests.suites(boot.LAZY, variant=matrix.a_variant(
+            checker="pagealloc", locks="debug")), kunit.__file__),
         *map(guesttests.attacks, (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         guesttests.attacks(boot.EAGER, on=False),
         *attack.tests(),
