@@ -57,8 +57,8 @@ def tests() -> list[Test]:
         *map(guesttests.suites, (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL, boot.NO_POE)),
         guesttests.suites(boot.EAGER, on=False),
         # With lockdep, and memory that goes bad
-        guesttests.kept(guesttests.suites(boot.LAZY, variant=matrix.a_variant(
-            checker="pagealloc", locks="debug")), kunit.__file__),
+        guesttests.kept(guesttests.suites(boot.LAZY._replace(small_va=True), variant=matrix.a_variant(
+            va="39", checker="pagealloc", locks="debug")), kunit.__file__),
         *map(guesttests.attacks, (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         guesttests.attacks(boot.EAGER, on=False),
         *attack.tests(),
