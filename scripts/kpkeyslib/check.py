@@ -165,10 +165,15 @@ def remarks(text: str) -> set[str]:
 
 def _sparse(tree: Path) -> Path:
     """A sparse that knows this kernel's language: the system's, or a newer one."""
-    valid = tree / "scripts/checker-valid.sh"  # older kernels do without
+    valid = tree / "scripts/checker-valid.sh"
     found = shutil.which("sparse")
-    if found and (not valid.exists()
-                  or proc.output(["sh", valid, found], "checker-valid.sh").strip() == "1"):
+    if found and valid.exists():
+        good = proc.output(["sh", valid, found], "checker-valid.sh").strip() == "1"
+    else:
+        # Older kernels do not ask; what they pass to it for riscv takes a newer one all the same
+        version = re.findall(r"\d+", proc.output([found, "--version"], "sparse")) if found else []
+        good = [int(number) for number in version[:3]] >= [0, 6, 5]
+    if found and good:
         return Path(found)
 
     def make(partial: Path) -> None:
