@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from . import boot, demo, guest, inputs, kernel, qemu
+from . import boot, demo, guest, inputs, kernel, matrix, qemu
 from .term import say
 from .testcase import Setting, Test, booted, check, needs_machine, tap
 
@@ -131,14 +131,13 @@ def _interrupt(mode: boot.Mode, on: bool = True) -> Test:
 def tests() -> list[Test]:
     """On both kinds of the linear map, with all page sizes; and the control, where it succeeds."""
     huge = [mode._replace(memory=4) for mode in (boot.LAZY, boot.BLOCKS)]
-    # A kernel that the matrix has, too
-    preempt = "preempt-lazy" if inputs.has("preempt-lazy") else "preempt-voluntary"
+    large = matrix.a_variant(page="64k", va="48", checker="-")
     return [
         *(test(mode) for mode in (boot.EAGER, boot.LAZY, boot.EAGER_BLOCKS, boot.BLOCKS,
                                    boot.LESSER)),
         *(test(mode, on=False) for mode in (boot.EAGER, boot.BLOCKS, boot.LESSER)),
         *(test(boot.LAZY, on, "16k debug") for on in (True, False)),
-        *(test(mode, on, f"64k va48 {preempt}", quick=False)
+        *(test(mode, on, large, quick=False)
           for mode in huge for on in (True, False)),
         _interrupt(boot.EAGER), _interrupt(boot.LAZY), _interrupt(boot.EAGER, on=False),
     ]

@@ -225,6 +225,10 @@ class Reading(Scratch):
                 self.assertEqual(kunit.wrong(found, mode) == "", mode == other, (mode, other))
             missing = {name: good[mode][name] for name in kunit.SUITES[1:]}
             self.assertIn("did not run", kunit.wrong(missing, mode))
+        case, option = next(iter(kunit.NEED_OPTION.items()))
+        found = {**good[boot.EAGER], "kpkeys_pba": kunit.Outcome(["a"], [case], [])}
+        self.assertEqual(kunit.wrong(found, boot.EAGER), "")
+        self.assertIn(case, kunit.wrong(found, boot.EAGER, config=f"{option}\n"))
 
     def test_kunit_json(self) -> None:
         def group(name: str, cases: dict[str, str], groups: tuple = ()) -> dict:
