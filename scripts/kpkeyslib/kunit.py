@@ -17,7 +17,8 @@ NEED_POE = SUITES[:4]
 NEED_FIRMWARE = ("sdei_event_at_raised_level",)
 NEED_SMALL_VA = ("kernel_root_entry",)
 NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split", "single_pages")
-NEED_OPTION = {"bad_page": "CONFIG_MEMORY_FAILURE=y"}
+NEED_OPTION = {"bad_page": "CONFIG_MEMORY_FAILURE=y",
+               "preemption_at_raised_level": "CONFIG_PREEMPTION=y"}
 # Cases, or all of a suite, that have no control with the feature off
 NEED_FEATURE = ("check_finds_", "kpkeys_pba.")
 # On the kernel command line: leave out the cases that are marked as slow
