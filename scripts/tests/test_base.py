@@ -60,6 +60,7 @@ class Bases(Scratch):
         rows = matrix.rows()
         self.assertEqual(len(rows), len(matrix.ROWS))
         self.assertFalse([row for row in rows if row.linear == "block" or row.preempt == "lazy"])
+        self.assertFalse([row for row in rows if row.checker == "pagealloc" and row.plug == "plug"])
         names = [test.name for test in suite.tests()]
         self.assertEqual(len(names), len(set(names)))
         self.assertTrue([name for name in names if re.search("matrix: .*PREEMPT_VOLUNTARY", name)])
