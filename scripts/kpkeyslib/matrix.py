@@ -82,15 +82,17 @@ page va checker   preempt locks level poe   linear cpu    kpti cpus plug
 """
 ROWS = [Row(*line.split()[:12], line.endswith("quick"))  # type: ignore[arg-type]
         for line in _TABLE.strip().splitlines()[1:]]
-# Values that an older base does not have, by the word that its BASE has for them: what stands in
-_INSTEAD = {"blocks": ("linear", "block", "page"), "preempt-lazy": ("preempt", "lazy", "voluntary")}
-_WORDS = {"voluntary": "PREEMPT_VOLUNTARY"}
-# Pairs that do not meet on an older base, by the same: what stands in, and why
-_APART = {
-    "pagealloc-hotplug": (
-        {"checker": "pagealloc", "plug": "plug"}, {"plug": "-"},
-        "unmap_hotplug_pte_range() complains of pages that DEBUG_PAGEALLOC has unmapped"),
+# Values, or pairs, that an older base does not have, by the word that its BASE has for them: what
+# stands in
+_INSTEAD = {
+    "blocks": ({"linear": "block"}, {"linear": "page"}),
+    "preempt-lazy": ({"preempt": "lazy"}, {"preempt": "voluntary"}),
+    "pagealloc-hotplug": ({"checker": "pagealloc", "plug": "plug"}, {"plug": "-"}),
 }
+# Why, for a pair
+_WHY = {"pagealloc-hotplug":
+        "unmap_hotplug_pte_range() complains of pages that DEBUG_PAGEALLOC has unmapped"}
+_WORDS = {"voluntary": "PREEMPT_VOLUNTARY"}
 # Not in one row: PREEMPT_RT, lockdep and KPTI. For KPTI the base allocates pages in stop_machine(),
 # and if the CPU's own list has none, takes a lock that may sleep with PREEMPT_RT, and says so.
 # Pairs that cannot meet
@@ -105,13 +107,9 @@ CANNOT = (
 def rows() -> list[Row]:
     """The rows for the base that was chosen."""
     found = ROWS
-    for word, (axis, value, other) in _INSTEAD.items():
+    for word, (values, other) in _INSTEAD.items():
         if not inputs.has(word):
-            found = [row._replace(**{axis: other}) if getattr(row, axis) == value else row
-                     for row in found]
-    for word, (pair, other, _) in _APART.items():
-        if not inputs.has(word):
-            found = [row._replace(**other) if pair.items() <= row._asdict().items() else row
+            found = [row._replace(**other) if values.items() <= row._asdict().items() else row
                      for row in found]
     return found
 
@@ -181,6 +179,6 @@ def tests() -> list[Test]:
     return [
         *map(_boots, chosen),
         *(_cannot(*pair) for pair in CANNOT),
-        *(_cannot(pair, why) for word, (pair, _, why) in _APART.items() if not inputs.has(word)),
+        *(_cannot(_INSTEAD[word][0], why) for word, why in _WHY.items() if not inputs.has(word)),
         *(gadgets.test(kernel, fast) for kernel, fast in quick.items() if kernel),
     ]
