@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from . import needs, proc
+from .term import Problem
 
 # MSR of S3_{0,4,5}_C10_C2_4
 REGISTERS = {0x18: "POR_EL1", 0x1C: "POR_EL2", 0x1D: "POR_EL12"}
@@ -62,6 +63,7 @@ class Tables(NamedTuple):
     replaced: dict[int, list[tuple[int, int, int]]]  # original: replacement, lengths of both
     others: dict[int, list[int]]  # further addresses that may come after an instruction
     noreturn: frozenset[str]
+    bugs: frozenset[int]  # traps of BUG(), after which nothing comes, unlike those of WARN()
 
 
 class Text(NamedTuple):
@@ -372,7 +374,7 @@ def _flow(insns: dict[int, Insn], tables: Tables) -> dict[int, set[int]]:
         found = {to} if to is not None else set()
         called = insn.operands[0].split()[-1].strip("<>") if insn.name == "bl" else ""
         if (not re.match(r"(b|br|bra.*|ret\w*|eret\w*|drps|udf)$", insn.name)
-                and called not in tables.noreturn):
+                and called not in tables.noreturn and address not in tables.bugs):
             found.add(ends.get(address + 4, address + 4))
         if insn.name == "br" and _switch(insns, insn):
             # Wherever it may go, and where it may not
@@ -463,7 +465,11 @@ def _bytes(vmlinux: Path, start: int, stop: int) -> bytes:
     return bytes.fromhex("".join(re.findall(r"^ [0-9a-f]+ ((?:[0-9a-f]+ ){1,4})", text, re.M)))
 
 
-def _tables(vmlinux: Path, noreturn: frozenset[str]) -> Tables:
+_TRAP = re.compile(r"^ *([0-9a-f]+):\td4210000 ", re.M)  # BRK of BUG() and WARN()
+_WARNING = 1  # BUGFLAG_WARNING
+
+
+def _tables(vmlinux: Path, text: str, noreturn: frozenset[str]) -> Tables:
     symbols = {name: int(address, 16) for address, name in re.findall(
         r"^(\w+) \w (\w+)$", proc.output([needs.cross_prefix() + "nm", vmlinux], "nm"), re.M)}
 
@@ -472,6 +478,8 @@ def _tables(vmlinux: Path, noreturn: frozenset[str]) -> Tables:
         if symbols.get(start, 0) < symbols.get(stop, 0):
             size = struct.calcsize(form)
             data = _bytes(vmlinux, symbols[start], symbols[stop])
+            if len(data) % size:
+                raise Problem(f"{vmlinux}: {start} has no rows of {size} bytes")
             for place, row in enumerate(struct.iter_unpack(form, data)):
                 at = symbols[start] + place * size
                 yield (at + row[0], at + 4 + row[1], *row[2:])
@@ -490,10 +498,16 @@ def _tables(vmlinux: Path, noreturn: frozenset[str]) -> Tables:
         others.setdefault(code, []).extend((target, code + 4))
     for insn, fixup, _ in entries("__start___ex_table", "__stop___ex_table", "<iii"):
         others.setdefault(insn, []).append(fixup)
-    return Tables(replaced, others, noreturn)
+    bugs = {address: flags for address, _, _, flags in entries(
+        "__start___bug_table", "__stop___bug_table", "<iiHH")}
+    if not bugs.keys() <= {int(address, 16) for address in _TRAP.findall(text)}:
+        raise Problem(f"{vmlinux}: __bug_table has another layout, or no file and line in it"
+                      " (CONFIG_DEBUG_BUGVERBOSE)")
+    return Tables(replaced, others, noreturn,
+                  frozenset(address for address, flags in bugs.items() if not flags & _WARNING))
 
 
 def inspect(vmlinux: Path, noreturn: frozenset[str]) -> list[Write]:
     """All writes of the registers in a kernel, of which some functions do not return."""
     text = proc.output([needs.cross_prefix() + "objdump", "-d", "-z", vmlinux], "objdump")
-    return writes(text, _tables(vmlinux, noreturn))
+    return writes(text, _tables(vmlinux, text, noreturn))

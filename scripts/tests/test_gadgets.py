@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 from kpkeyslib import gadgets, needs, origins, proc
+from kpkeyslib.term import Problem
 
 from .support import Scratch
 
@@ -21,16 +22,21 @@ TABLES = """
     .section __ex_table, "a"
     __start___ex_table: {fixups}
     __stop___ex_table:
+    .section __bug_table, "a"
+    __start___bug_table: {bugs}
+    __stop___bug_table:
 """
 
 
 class Gadgets(Scratch):
-    def link(self, text: str, alternatives: str = "", keys: str = "", fixups: str = "") -> Path:
+    def link(self, text: str, alternatives: str = "", keys: str = "", fixups: str = "",
+             bugs: str = "") -> Path:
         """An ELF file with the code of f(), and what the kernel patches in it."""
         source = self.dir / "f.s"
         source.write_text(".text; .type f, %function; .global f; f:\n" + text
                           + "\n.text; g: ret\n"
-                          + TABLES.format(alternatives=alternatives, keys=keys, fixups=fixups))
+                          + TABLES.format(alternatives=alternatives, keys=keys, fixups=fixups,
+                                          bugs=bugs))
         for tool, *args in (["gcc", "-c", source, "-o", self.dir / "f.o"],
                             ["ld", "-e", "f", self.dir / "f.o", "-o", self.dir / "vmlinux"]):
             proc.output([needs.cross_prefix() + tool, *args], tool)
@@ -210,6 +216,21 @@ class Gadgets(Scratch):
             1:  msr {POR}, x0
                 ret
             dies: b ."""), [kinds])
+
+    def test_a_trap(self) -> None:
+        text = f"""
+            mov x1, #1
+            cbz x0, 2f
+            mov x1, x0
+        1:  brk #0x800
+        2:  msr {POR}, x1
+            ret"""
+        for flags, kinds in ((1, {"constant", "argument"}), (0, {"constant"})):  # WARN(), BUG()
+            self.assertEqual(
+                self.of(text, "", "", "", f".long 1b - ., 0; .hword 7, {flags}"), [kinds])
+        for rows in (".long 2b - ., 0; .hword 7, 0", ".long 1b - .; .hword 0, 0"):
+            with self.assertRaisesRegex(Problem, "__bug_table"):
+                self.of(text, "", "", "", rows)
 
     def test_all_three_registers(self) -> None:
         found = self.inspect(
