@@ -93,8 +93,9 @@ def entry(kind: str, key: str, make: Callable[[Path], None], resume: bool = Fals
         partial.rename(final)
         os.utime(final)
     for other in final.parent.iterdir():
-        if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
-            discard(other)
+        with contextlib.suppress(FileNotFoundError):  # just completed or discarded by another
+            if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
+                discard(other)
     return final
 
 

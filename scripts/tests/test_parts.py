@@ -47,6 +47,11 @@ class Cache(Scratch):
         self.assertEqual(sorted(p.name for p in (cache.root() / "kind").iterdir()),
                          ["new", "young"])
 
+    def test_another_is_completed_meanwhile(self) -> None:
+        gone = cache.root() / "kind/other.partial"
+        with mock.patch.object(Path, "iterdir", return_value=iter((gone,))):
+            self.assertTrue(cache.entry("kind", "key", lambda partial: None).is_dir())
+
     def test_two_at_once_build_once(self) -> None:
         begun, go, made = threading.Event(), threading.Event(), []
 
