@@ -187,7 +187,9 @@ def _measure(known: inputs.Base, linux: str | None, binary: str | None,
 def run(known: inputs.Base, linux: str | None, binary: str | None, quick: bool,
         output: Path) -> bool:
     """Measure, show and write; whether all limits are kept."""
-    results = _measure(known, linux, binary, quick)
+    # Its logs are at one place, too
+    with cache.lock("bench", boot.LOGS):
+        results = _measure(known, linux, binary, quick)
     output.mkdir(parents=True, exist_ok=True)
     counts.write(output / report.CSV, results)
     return report.make(results, output)

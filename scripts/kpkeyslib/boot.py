@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Timer
 from typing import NamedTuple
 
-from . import inputs, proc
+from . import cache, inputs, proc
 
 LOGS = inputs.REPO / "build" / "logs"
 _COMPLAINT = re.compile(
@@ -115,7 +115,14 @@ def command(
 
 def run(argv: Sequence[str], log: Path, limit: float = 400) -> Result:
     """Run QEMU to its end, or to the time limit, with the console in a log."""
+    with cache.lock(f"log of {log.stem}", log):
+        return _run(argv, log, limit)
+
+
+def _run(argv: Sequence[str], log: Path, limit: float) -> Result:
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Another QEMU, left of a command that was killed, may still write to it
+    log.unlink(missing_ok=True)
     start = time.monotonic()
     expired = False
     with log.open("wb") as out:

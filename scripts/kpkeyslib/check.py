@@ -79,9 +79,9 @@ def _read(known: inputs.Base, linux: str | None) -> Series:
     made = series.git(source.tree, "rev-list", "--reverse", f"{source.commit}..{head}").split()
     if len(made) != len(files):
         raise Problem(f"{len(files)} patches make {len(made)} commits; each should make one")
-    # get_maintainer.pl wants the files to be there
+    # For what checkpatch.pl looks up in the tree. Another command may check out another commit then
     with cache.lock(f"linux/{source.tree.parent.name}"):
-        series.git(source.tree, "checkout", "--quiet", "--force", "--detach", head)
+        series.checkout(source.tree, head)
     return Series(source, source.commit, files, made)
 
 
@@ -117,7 +117,7 @@ def _kernel_doc(all_: Series, index: int) -> list[str]:
     return (cache.entry("kernel-doc", key, make) / "log").read_text().splitlines()
 
 
-def _people(all_: Series, file: Path, maintainers: Path) -> list[str]:
+def _people(all_: Series, file: Path, tree: Path) -> list[str]:
     """Files of a patch for which get_maintainer.pl finds nobody but those of everything."""
     script = all_.source.tree / "scripts/get_maintainer.pl"
     found = []
@@ -125,19 +125,19 @@ def _people(all_: Series, file: Path, maintainers: Path) -> list[str]:
         if name in NOBODYS:
             continue
         text = proc.output(["perl", script, "--no-git", "--no-git-fallback", "--no-tree",
-                            f"--mpath={maintainers}", "--roles", "-f", name],
-                           "get_maintainer.pl", cwd=all_.source.tree)
+                            "--mpath=MAINTAINERS", "--roles", "-f", name],
+                           "get_maintainer.pl", cwd=tree)
         if not re.search(r"\((maintainer|supporter):(?!THE REST)", text):
             found.append(f"get_maintainer.pl: nobody looks after {name}")
     return found
 
 
-def _patch(all_: Series, index: int, maintainers: Path) -> list[str]:
+def _patch(all_: Series, index: int, tree: Path) -> list[str]:
     file = all_.files[index]
     remarks = [f"checkpatch: {line}" for line in patchtests.checkpatch(all_.source.tree, file)
                if not patchtests.argued(line)]
     return [*remarks, *(f"kernel-doc: {line}" for line in _kernel_doc(all_, index)),
-            *_people(all_, file, maintainers)]
+            *_people(all_, file, tree)]
 
 
 # ---- the series as a whole ----
@@ -203,7 +203,7 @@ def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[
     fragments = kernel.configs(*build.fragments, *(build.added if added else ()))
     log.unlink(missing_ok=True)
     with cache.lock(f"linux/{tree.parent.name}"):
-        series.git(tree, "checkout", "--quiet", "--force", "--detach", commit)
+        series.checkout(tree, commit)
         if build.config:
             proc.run([*make, build.config], log, "configuring")
             fragments.insert(0, objects / ".config")
@@ -284,12 +284,10 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
     yield f"git am, without fuzz: {len(all_.files)} patches", []
     moved = patchtests.quilt(all_.source.tree, all_.base, LOGS / "quilt.log")
     yield "quilt, without fuzz", [moved] if moved else []
-    with tempfile.TemporaryDirectory() as scratch:
-        maintainers = Path(scratch) / "MAINTAINERS"
-        maintainers.write_text(series.git(all_.source.tree, "show",
-                                          f"{all_.commits[-1]}:MAINTAINERS"))
+    # get_maintainer.pl wants the files to be there
+    with series.sparse_tree(all_.source.tree, all_.commits[-1], all_.files) as tree:
         for index, file in enumerate(all_.files):
-            yield file.stem, _patch(all_, index, maintainers)
+            yield file.stem, _patch(all_, index, tree)
     yield "patches/ is what tree and refresh write", _written(all_)
     yield "documents: HTML without warnings, pictures as committed", docs.remarks()
     for build in BUILDS:
@@ -301,6 +299,11 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
 def run(known: inputs.Base, linux: str | None, binary: str | None, bisect: bool) -> int:
     needs.ensure(command="check")
     LOGS.mkdir(parents=True, exist_ok=True)
+    with cache.lock("check", LOGS):
+        return _run(known, linux, binary, bisect)
+
+
+def _run(known: inputs.Base, linux: str | None, binary: str | None, bisect: bool) -> int:
     passed = failed = 0
     for name, problems in _lines(known, linux, binary, bisect):
         passed += not problems

@@ -107,8 +107,9 @@ def _html(output: Path) -> Iterator[str]:
 def remarks(output: Path = OUTPUT) -> list[str]:
     """Build the HTML; what is to be mended."""
     needs.ensure("sphinx-build", "fossil", command="docs")
-    output.mkdir(parents=True, exist_ok=True)
-    return [*_pictures(), *_html(output)]
+    with cache.lock("docs", LOG):
+        output.mkdir(parents=True, exist_ok=True)
+        return [*_pictures(), *_html(output)]
 
 
 def run(output: Path | None, pictures: bool) -> int:

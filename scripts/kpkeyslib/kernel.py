@@ -165,19 +165,26 @@ def source(known: inputs.Base, linux: str | None) -> Source:
             return _from_git(linux, version)
         archive, total = inputs.given(known, path)
         return _from_archive(archive, total, version)
+    with cache.lock(f"source/{version}"):
+        return _default(known, version)
+
+
+def _default(known: inputs.Base, version: str) -> Source:
+    """The base from the first place that has it; for one command at a time."""
     # A base that is in the cache already needs no archive.
     for _, total in inputs.archives(known, "linux"):
         if (cache.root() / "linux" / total[:20]).is_dir():
             return _import(total[:20], version, None)
     remembered = cache.root() / "linux" / f"package-{version}"
-    if remembered.exists():
-        return _import(remembered.read_text(), version, None)
+    name = remembered.read_text() if remembered.exists() else ""
+    if name and (cache.root() / "linux" / name).is_dir():
+        return _import(name, version, None)
     archive, total = inputs.archive(known, "linux")
     found = _from_archive(archive, total, version)
     if archive.parent == cache.root() / "archives":
         if total not in dict(inputs.archives(known, "linux")).values():
-            remembered.write_text(total[:20])
-        archive.unlink()
+            cache.write(remembered, total[:20])
+        archive.unlink(missing_ok=True)
     return found
 
 
@@ -337,9 +344,7 @@ def build_from(where: Source, variant: str = "", kind: Kind = TESTED) -> Kernel:
 
     def make(partial: Path) -> None:
         with cache.lock(f"linux/{where.tree.parent.name}"):
-            # Left by a run that was killed; the lock says that no other one is at it.
-            (where.tree / ".git" / "index.lock").unlink(missing_ok=True)
-            series.git(where.tree, "checkout", "--quiet", "--force", "--detach", head)
+            series.checkout(where.tree, head)
             parts = [where.commit or "", gcc, *variant.split(), *([] if files else ["base"])]
             objects = cache.root() / "obj" / cache.digest(parts)
             _compile(where, objects, variant, kind)

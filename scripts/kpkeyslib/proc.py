@@ -14,10 +14,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
-from .term import Problem, Progress
+from .term import DiskFull, Problem, Progress
 
 T = TypeVar("T")
-NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded", re.I)
+NO_SPACE = re.compile(
+    r"No space left on device|Disk quota exceeded|don't have enough free space", re.I)
+# How apt and sudo begin the line that says what is wrong
+_CAUSE = re.compile(r"(E|sudo): ")
 
 
 def tail(path: Path, lines: int = 12) -> str:
@@ -31,10 +34,13 @@ def tail(path: Path, lines: int = 12) -> str:
 _children: set[subprocess.Popen] = set()
 
 
-def start(argv: Sequence[str], **options) -> subprocess.Popen:
-    """Start a child in a process group of its own, so that it can be stopped as a whole."""
+def start(argv: Sequence[str], terminal: bool = False, **options) -> subprocess.Popen:
+    """Start a child in a process group of its own, so that it can be stopped as a whole.
+
+    One that may have to ask at the terminal stays in ours: no other group is let at it.
+    """
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-                             start_new_session=True, **options)
+                             start_new_session=not terminal, **options)
     _children.add(child)
     return child
 
@@ -84,6 +90,7 @@ def run(
     env: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     state: Callable[[str], str | None] | None = None,
+    terminal: bool = False,
 ) -> None:
     """Run a tool with its output in a log; state() makes progress out of a line of it."""
     args = [str(arg) for arg in argv]
@@ -91,16 +98,19 @@ def run(
     with log.open("a") as out:
         print("$", shlex.join(args), file=out, flush=True)
         try:
-            child = start(args, cwd=cwd, env={**os.environ, **(env or {})},
+            # It holds the locks of this command, too (see cache.lock)
+            child = start(args, terminal, cwd=cwd, close_fds=False,
+                          env={**os.environ, **(env or {})},
                           stdout=subprocess.PIPE, text=True, errors="replace")
         except FileNotFoundError:
             raise Problem(f"{what}: no command {args[0]}") from None
         assert child.stdout
-        full = False
+        full, cause = False, ""
         try:
             for line in child.stdout:
                 out.write(line)
                 full = full or bool(NO_SPACE.search(line))
+                cause = cause or (line.strip() if _CAUSE.match(line) else "")
                 shown = state(line) if state else None
                 if progress and shown:
                     progress.update(shown)
@@ -109,7 +119,9 @@ def run(
             end(child)
     if child.returncode:
         if full:
-            raise Problem(f"{what}: the disk is full ({log}); make room and run the command again")
+            raise DiskFull(f"{what}: the disk is full ({log}); make room and run the command again")
+        if cause:
+            raise Problem(f"{what}: {cause} ({log})")
         raise Problem(f"{what} failed, see {log}:\n{tail(log)}")
 
 
@@ -117,13 +129,14 @@ def output(argv: Sequence[str | Path], what: str, **options) -> str:
     """What a quick tool prints."""
     args = [str(arg) for arg in argv]
     try:
-        done = subprocess.run(args, capture_output=True, text=True, errors="replace", **options)
+        done = subprocess.run(args, capture_output=True, text=True, errors="replace",
+                              close_fds=False, **options)
     except FileNotFoundError:
         raise Problem(f"{what}: no command {args[0]}") from None
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
         if NO_SPACE.search(done.stderr):
-            raise Problem(f"{what}: the disk is full; make room and run the command again")
+            raise DiskFull(f"{what}: the disk is full; make room and run the command again")
         causes = [line for line in lines if line.startswith(("fatal:", "error:", "E:"))]
         raise Problem(f"{what}: {(causes or lines)[-1]}")
     return done.stdout

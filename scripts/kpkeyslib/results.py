@@ -43,9 +43,10 @@ def key(test: Test, setting: Setting) -> str:
 def recall(test: Test, setting: Setting) -> Result | None:
     """The result of a test that passed before with the same inputs."""
     path = cache.root() / "passed" / key(test, setting)
-    if not path.is_dir():
+    try:
+        seconds, remark = json.loads((path / "result.json").read_text())
+    except FileNotFoundError:
         return None
-    seconds, remark = json.loads((path / "result.json").read_text())
     return Result(test.name, "kept", seconds, remark)
 
 
@@ -116,5 +117,5 @@ def junit(found: Sequence[Result]) -> str:
 
 def write(found: Sequence[Result], about: str, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
-    (into / "results.md").write_text(markdown(found, about))
-    (into / "results.xml").write_text(junit(found))
+    cache.write(into / "results.md", markdown(found, about))
+    cache.write(into / "results.xml", junit(found))

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,19 +73,39 @@ def touched(files: list[Path]) -> list[str]:
 
 
 @contextmanager
+def alone(repo: Path) -> Iterator[None]:
+    """While the block runs, no other command writes git's own files in the repository.
+
+    git locks such a file by another one beside it, and one that was killed leaves that.
+    """
+    with cache.lock(f"git/{repo.parent.name}"):
+        for pattern in ("*.lock", "refs/kpkeys/*.lock", "worktrees/*/locked"):
+            for left in (repo / ".git").glob(pattern):
+                left.unlink(missing_ok=True)
+        yield
+
+
+def checkout(repo: Path, commit: str) -> None:
+    """Check a commit out in the repository's own work tree, of which the caller has the lock."""
+    with alone(repo):
+        git(repo, "checkout", "--quiet", "--force", "--detach", commit)
+
+
+@contextmanager
 def sparse_tree(repo: Path, commit: str, files: list[Path]) -> Iterator[Path]:
     """A passing work tree of the commit that holds just the files which the patches touch."""
-    scratch = Path(tempfile.mkdtemp(prefix="am-", dir=cache.root()))
-    tree = scratch / "tree"
     try:
-        git(repo, "worktree", "add", "--no-checkout", "--detach", tree, commit)
-        git(tree, "sparse-checkout", "set", "--no-cone", "--stdin",
-            input="".join(f"/{name}\n" for name in touched(files)) or "/README\n")
-        git(tree, "checkout", "--quiet")
-        yield tree
+        with cache.scratch() as place:
+            tree = place / "tree"
+            with alone(repo):
+                git(repo, "worktree", "add", "--no-checkout", "--detach", tree, commit)
+                git(tree, "sparse-checkout", "set", "--no-cone", "--stdin",
+                    input="".join(f"/{name}\n" for name in touched(files)) or "/README\n")
+            git(tree, "checkout", "--quiet")
+            yield tree
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        git(repo, "worktree", "prune")
+        with alone(repo):
+            git(repo, "worktree", "prune")
 
 
 def am(where: Path, files: list[Path]) -> None:
@@ -120,7 +139,8 @@ def commits(repo: Path, base: str, files: list[Path]) -> str:
     with sparse_tree(repo, base, files) as tree:
         am(tree, files)
         head = git(tree, "rev-parse", "HEAD").strip()
-        git(repo, "update-ref", ref, head)
+        with alone(repo):
+            git(repo, "update-ref", ref, head)
     progress.done()
     return head
 
@@ -137,27 +157,27 @@ def _show_new_files(tree: Path) -> None:
 
 def make_tree(repo: Path, base: str, head: str, where: Path) -> None:
     """A git work tree of its own: base, tagged, and the series on a branch."""
-    if where.exists() and (not where.is_dir() or any(where.iterdir())):
-        raise Problem(f"{where} is there already: remove it, or name another directory")
-    partial = where.with_name(where.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    where.parent.mkdir(parents=True, exist_ok=True)
-    cache.need_space(2.5e9, where.parent)
-    progress = Progress(f"Writing {where}")
-    try:
-        git(repo, "clone", "--quiet", "--local", "--no-checkout", "--no-tags", repo, partial)
-        git(partial, "remote", "remove", "origin")
-        git(partial, "update-ref", "refs/heads/kpkeys", head)
-        git(partial, "symbolic-ref", "HEAD", "refs/heads/kpkeys")
-        git(partial, "tag", BASE_TAG, base)
-        git(partial, "reset", "--quiet", "--hard", what="checking out")
-        _show_new_files(partial)
-        if where.exists():
-            where.rmdir()
-        partial.rename(where)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    progress.done()
+    where = where.resolve()
+    with cache.lock(f"tree {where.name}", where):
+        if where.exists() and (not where.is_dir() or any(where.iterdir())):
+            raise Problem(f"{where} is there already: remove it, or name another directory")
+        partial = where.with_name(where.name + ".partial")
+        cache.discard(partial)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        cache.need_space(2.5e9, where.parent)
+        progress = Progress(f"Writing {where}")
+        try:
+            git(repo, "clone", "--quiet", "--local", "--no-checkout", "--no-tags", repo, partial)
+            git(partial, "remote", "remove", "origin")
+            git(partial, "update-ref", "refs/heads/kpkeys", head)
+            git(partial, "symbolic-ref", "HEAD", "refs/heads/kpkeys")
+            git(partial, "tag", BASE_TAG, base)
+            git(partial, "reset", "--quiet", "--hard", what="checking out")
+            _show_new_files(partial)
+            partial.rename(where)
+        finally:
+            cache.discard(partial)
+        progress.done()
 
 
 _FORMAT = [

@@ -10,7 +10,7 @@ import time
 import unittest
 from pathlib import Path
 
-from . import (attack, boot, gadgets, guesttests, inputs, kernel, kunit, life, matrix, needs,
+from . import (attack, boot, cache, gadgets, guesttests, inputs, kernel, kunit, life, matrix, needs,
                patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
 from .results import Result
 from .term import Problem, say
@@ -73,6 +73,11 @@ def tests() -> list[Test]:
 def _one(test: Test, setting: Setting | None, again: bool) -> Result:
     """Run a test, if it did not pass before, and print its line."""
     where = boot.LOGS / re.sub(r"\W+", "-", test.name)
+    with cache.lock(f"test {test.name}", where):
+        return _one_alone(test, setting, again, where)
+
+
+def _one_alone(test: Test, setting: Setting | None, again: bool, where: Path) -> Result:
     result = results.recall(test, setting) if setting and test.inputs and not again else None
     if result is None:
         shutil.rmtree(where, ignore_errors=True)

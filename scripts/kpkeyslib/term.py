@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 import time
@@ -13,6 +14,14 @@ _open_line = False
 
 class Problem(Exception):
     """The command cannot go on: one line that says what is wrong and what to do."""
+
+
+class DiskFull(Problem):
+    """There is no room: no other way to do the same helps."""
+
+
+def is_full(err: BaseException) -> bool:
+    return isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def say(text: str = "") -> None:
