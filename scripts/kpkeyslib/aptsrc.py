@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from . import cache, proc
-from .term import Problem, Progress, say
+from .term import DiskFull, Problem, Progress, say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SUITES = ("experimental", "unstable", "testing", "stable", "oldstable", "oldstable-backports")
@@ -25,22 +25,36 @@ def available() -> bool:
     return shutil.which("apt-get") is not None and shutil.which("dpkg-query") is not None
 
 
+def _as_root() -> list[str]:
+    """What to put before a command that installs."""
+    if os.geteuid() == 0:
+        return []
+    return ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
+
+
+def install_command(packages: list[str]) -> str:
+    """What installs packages, for people to read or to type."""
+    words = [*_as_root()[:1], "apt-get", "install", "--no-install-recommends", *packages]
+    return " ".join(words)
+
+
 def install(packages: list[str], log: Path) -> None:
     """Install packages as root or through sudo."""
     names = " ".join(packages)
-    prefix: list[str] = []
-    if os.geteuid() != 0:
-        if not shutil.which("sudo"):
-            raise Problem(f"missing packages; as root: apt-get install {names}")
-        prefix = ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
-    say(f"Installing through apt: {names}")
-    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]
-    proc.run([*prefix, *quiet, "update"], log, "apt-get update")
-    proc.run(
-        [*prefix, *quiet, "install", "--no-install-recommends", *packages],
-        log,
-        "apt-get install",
-    )
+    prefix = _as_root()
+    if prefix and not shutil.which("sudo"):
+        raise Problem(f"packages are missing, and there is no sudo; as root: apt-get install {names}")
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
+             "-o", "DPkg::Lock::Timeout=600"]
+    try:
+        proc.run([*prefix, *quiet, "update"], log, "apt-get update", terminal=bool(prefix))
+    except DiskFull:
+        raise
+    except Problem as err:
+        # It may be about a site that these packages do not come from
+        say(f"{err}; going on with the lists that are there")
+    proc.run([*prefix, *quiet, "install", "--no-install-recommends", *packages], log,
+             "apt-get install", terminal=bool(prefix))
 
 
 def _sites() -> list[str]:
@@ -78,6 +92,8 @@ def _suite(site: str, suite: str, kind: str, arch: str) -> list[str]:
         "APT::Sandbox::User": "",
         # An index that has expired is signed all the same, and versions are chosen by BASE.
         "Acquire::Check-Valid-Until": "false",
+        # A list that broke off is no list, rather than the one of last time.
+        "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
         "Acquire::http::Timeout": "20",
         "Acquire::Retries": "2",
@@ -86,8 +102,10 @@ def _suite(site: str, suite: str, kind: str, arch: str) -> list[str]:
     log = state / "log"
     try:
         proc.run(["apt-get", "-q", *args, "update"], log, f"apt-get update ({suite})")
-    except Problem:
-        say(f"Debian {suite} is no use: {log.read_text(errors='replace').splitlines()[-1]}")
+    except DiskFull:
+        raise
+    except Problem as err:
+        say(f"Debian {suite} is no use: {err}")
         return []
     return args
 
@@ -116,24 +134,33 @@ def _download(
     args: list[str], package: str, version: str, suite: str, into: Path, kind: str
 ) -> Path:
     progress = Progress(f"Fetching {package} {version} from Debian {suite}")
-    into.mkdir(parents=True, exist_ok=True)
     get = ["download"] if kind == "deb" else ["source", "--download-only", "--tar-only"]
-    before = set(into.iterdir())
+    # Nothing is in it of a run that was killed: apt says nothing of a file that it has already
+    place = into / "fetched"
+    cache.discard(place)
+    place.mkdir(parents=True)
     proc.run(
         ["apt-get", "-q", *args, "-o", "APT::Status-Fd=1", *get, f"{package}={version}"],
         into / "log",
         f"fetching {package} {version}",
-        cwd=into,
+        cwd=place,
         progress=progress,
         state=_percent,
     )
     progress.done()
-    new = {p for p in into.iterdir() if p.suffix in (".deb", ".xz", ".gz")} - before
-    if len(new) == 1:
-        return new.pop()
-    raise Problem(f"apt fetched no archive of {package} {version}, see {into / 'log'}")
+    found = [path for path in place.iterdir() if path.suffix in (".deb", ".xz", ".gz")]
+    if len(found) != 1:
+        raise Problem(f"apt fetched no archive of {package} {version}, see {into / 'log'}")
+    archive = found[0].rename(into / found[0].name)
+    shutil.rmtree(place)
+    return archive
 
 
+# A private state is for one command at a time, as the machine's own is: apt does not wait.
+_state = cache.lock("apt")
+
+
+@_state
 def fetch(
     package: str,
     wanted: re.Pattern[str],
@@ -171,6 +198,7 @@ def _needed(path: Path, readelf: str) -> list[str]:
     return loader + re.findall(r"\(NEEDED\).*\[(.*)\]", text)
 
 
+@_state
 def fetch_program(
     package: str, program: str, into: Path, arch: str, suites: tuple[str, ...], readelf: str
 ) -> dict[str, Path] | None:

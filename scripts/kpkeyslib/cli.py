@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import signal
 import sys
 from pathlib import Path
 
 from . import attack, bench, cache, check, demo, docs, inputs, kernel, needs, qemu, series, suite
-from .term import Problem, clear, say
+from .term import Problem, clear, is_full, say
 
 EPILOG = """\
 Inputs are looked for in this order: what --linux and --qemu name, the archives in the
@@ -174,8 +173,8 @@ def main(argv: list[str]) -> int:
         print(f"kpkeys: {err}", file=sys.stderr)
     except OSError as err:
         clear()
-        full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the disk is full; make room and run the command again" if full else "cannot go on"
+        what = ("the disk is full; make room and run the command again" if is_full(err)
+                else "cannot go on")
         print(f"kpkeys: {what}: {err}", file=sys.stderr)
     except KeyboardInterrupt:
         clear()

@@ -8,6 +8,7 @@ under backports/, named by their version. A command is about one of them.
 from __future__ import annotations
 
 import configparser
+import http.client
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import aptsrc, cache, proc
-from .term import Problem, Progress, say, size
+from .term import Problem, Progress, is_full, say, size
 
 REPO = Path(__file__).resolve().parents[2]
 CONNECT_TIMEOUT = 8
@@ -126,9 +127,11 @@ def _download(url: str, path: Path) -> bool:
                 progress.update(f"{size(got)} of {size(total)}" if total else size(got))
             if got < total:
                 raise urllib.error.URLError("the connection broke off")
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as err:
-        say(f"  not available: {getattr(err, 'reason', err)}")
+    except (OSError, http.client.HTTPException) as err:
         path.unlink(missing_ok=True)
+        if is_full(err):
+            raise
+        say(f"  not available: {getattr(err, 'reason', err)}")
         return False
     progress.done()
     return True
@@ -164,7 +167,7 @@ def _package(known: Base, which: str) -> tuple[Path, str] | None:
     suites = aptsrc.SUITES if which == "linux" else aptsrc.SUITES[1:]
     directory = cache.root() / "archives" / f"{which}.new"
     with cache.lock(f"archives/{which}"):
-        shutil.rmtree(directory, ignore_errors=True)
+        cache.discard(directory)
         cache.need_space(4e8)
         path = aptsrc.fetch(package, wanted, directory, kind, suites=suites)
         if path is None:
@@ -173,9 +176,10 @@ def _package(known: Base, which: str) -> tuple[Path, str] | None:
             if path.name == name and kind == "deb-src":
                 verify(path, total)
         final = directory.parent / path.name
+        total = cache.sha256(path)
         path.rename(final)
         shutil.rmtree(directory)
-    return final, cache.sha256(final)
+    return final, total
 
 
 def archive(known: Base, which: str) -> tuple[Path, str]:
