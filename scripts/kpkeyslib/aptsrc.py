@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -26,35 +27,41 @@ def available() -> bool:
 
 
 def _as_root() -> list[str]:
-    """What to put before a command that installs."""
+    """What to put before a command that needs root."""
     if os.geteuid() == 0:
         return []
     return ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
 
 
-def install_command(packages: list[str]) -> str:
+def command(packages: list[str]) -> str:
     """What installs packages, for people to read or to type."""
-    words = [*_as_root()[:1], "apt-get", "install", "--no-install-recommends", *packages]
-    return " ".join(words)
+    return shlex.join([*_as_root()[:1], "apt-get", "install", "--no-install-recommends", *packages])
 
 
 def install(packages: list[str], log: Path) -> None:
     """Install packages as root or through sudo."""
-    names = " ".join(packages)
     prefix = _as_root()
     if prefix and not shutil.which("sudo"):
-        raise Problem(f"packages are missing, and there is no sudo; as root: apt-get install {names}")
-    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
-             "-o", "DPkg::Lock::Timeout=600"]
+        raise Problem("packages are missing, and there is no sudo; as root: apt-get install"
+                      f" {' '.join(packages)}")
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
+           "-o", "APT::Update::Error-Mode=any", "-o", "DPkg::Lock::Timeout=600"]
+    before = ""
     try:
-        proc.run([*prefix, *quiet, "update"], log, "apt-get update", terminal=bool(prefix))
+        proc.run([*apt, "update"], log, "apt-get update", terminal=bool(prefix))
     except DiskFull:
         raise
     except Problem as err:
         # It may be about a site that these packages do not come from
         say(f"{err}; going on with the lists that are there")
-    proc.run([*prefix, *quiet, "install", "--no-install-recommends", *packages], log,
-             "apt-get install", terminal=bool(prefix))
+        before = f"{err}; then "
+    try:
+        proc.run([*apt, "install", "--no-install-recommends", *packages], log, "apt-get install",
+                 terminal=bool(prefix))
+    except DiskFull:
+        raise
+    except Problem as err:
+        raise Problem(f"{before}{err}") from None
 
 
 def _sites() -> list[str]:

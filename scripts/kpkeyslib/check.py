@@ -297,7 +297,7 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
 
 
 def run(known: inputs.Base, linux: str | None, binary: str | None, bisect: bool) -> int:
-    needs.ensure(command="check")
+    needs.ensure("build", "check", "docs")
     LOGS.mkdir(parents=True, exist_ok=True)
     with cache.lock("check", LOGS):
         return _run(known, linux, binary, bisect)

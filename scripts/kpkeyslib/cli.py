@@ -29,6 +29,8 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, epilog=EPILOG,
                                   formatter_class=shape)
         sub.set_defaults(act=act)
+        sub.add_argument("--no-install", action="store_true",
+                         help="install no package: say which are missing, and end with status 2")
         return sub
 
     def base(sub: argparse.ArgumentParser) -> None:
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _setup(args: argparse.Namespace) -> int:
-    needs.ensure()
+    needs.ensure("build")
     known = inputs.base()
     built = kernel.build(known, args.linux)
     emulator = qemu.find(known, args.qemu)
@@ -101,7 +103,7 @@ def _setup(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    needs.ensure()
+    needs.ensure("build")
     if args.attack:
         return attack.run(inputs.base(), args.linux, args.qemu)
     return demo.run(inputs.base(), args.linux, args.qemu, args.shell)
@@ -119,7 +121,7 @@ def _bench(args: argparse.Namespace) -> int:
     if args.recorded:
         kept = bench.again(args.recorded, args.output)
     else:
-        needs.ensure()
+        needs.ensure("build")
         kept = bench.run(inputs.base(), args.linux, args.qemu, args.quick,
                          args.output or bench.OUTPUT)
     return 1 if args.check and not kept else 0
@@ -134,7 +136,7 @@ def _where(args: argparse.Namespace) -> Path:
 
 
 def _tree(args: argparse.Namespace) -> int:
-    needs.ensure("git", "xz")
+    needs.ensure("tree")
     where = _where(args)
     base = kernel.source(inputs.base(), args.linux)
     if base.commit is None:
@@ -151,7 +153,7 @@ def _tree(args: argparse.Namespace) -> int:
 
 
 def _refresh(args: argparse.Namespace) -> int:
-    needs.ensure("git")
+    needs.ensure("refresh")
     series.refresh(_where(args))
     return 0
 
@@ -166,6 +168,7 @@ def main(argv: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        needs.choose(not args.no_install)
         inputs.choose(getattr(args, "base", None))
         return args.act(args)
     except Problem as err:

@@ -106,7 +106,7 @@ def _html(output: Path) -> Iterator[str]:
 
 def remarks(output: Path = OUTPUT) -> list[str]:
     """Build the HTML; what is to be mended."""
-    needs.ensure("sphinx-build", "fossil", command="docs")
+    needs.ensure("docs")
     with cache.lock("docs", LOG):
         output.mkdir(parents=True, exist_ok=True)
         return [*_pictures(), *_html(output)]
@@ -114,7 +114,7 @@ def remarks(output: Path = OUTPUT) -> list[str]:
 
 def run(output: Path | None, pictures: bool) -> int:
     if pictures:
-        needs.ensure("fossil", command="docs")
+        needs.ensure("docs")
         draw(PICTURES)
     problems = remarks(output or OUTPUT)
     for text in problems:

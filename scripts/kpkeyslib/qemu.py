@@ -65,6 +65,7 @@ def _meson(into: Path) -> dict[str, str]:
     paths = []
     if not found or not _MESON.match(proc.output([found, "--version"], "meson")):
         if not (into / "meson").is_dir():
+            cache.discard(into / "meson.new")
             deb = aptsrc.fetch("meson", _MESON, into / "meson.new",
                                suites=("stable", "testing", "unstable"))
             if deb is None:
@@ -126,11 +127,13 @@ def build(known: inputs.Base) -> Path:
         log = partial / "build.log"
         objects = partial / "build"
         progress = Progress(f"Building QEMU {known['qemu']['version']} with POE")
-        if not (objects / "build.ninja").exists():
-            shutil.rmtree(objects, ignore_errors=True)
+        configured = objects / "kpkeys-configured"
+        if not configured.exists():
+            cache.discard(objects)
             objects.mkdir()
             proc.run([source / "configure", f"--python={sys.executable}", *_CONFIGURE], log,
                      "QEMU configure", cwd=objects, env=env)
+            configured.touch()
 
         def state(line: str) -> str | None:
             return line.strip() if line.startswith("[") else None

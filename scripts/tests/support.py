@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import inputs, series
+from kpkeyslib import inputs, needs, series
 
 MAKEFILE = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc7\n"
 AUTHOR = {
@@ -32,6 +32,7 @@ class Scratch(unittest.TestCase):
         os.environ.pop("KPKEYS_DISTFILES", None)
         # Whatever base 'kpkeys test', which this may be part of, is about
         stack.enter_context(mock.patch.object(inputs, "_chosen", ""))
+        stack.enter_context(mock.patch.object(needs, "_may_install", False))
         self.screen = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
 
 

@@ -109,7 +109,7 @@ class Tools(Scratch):
     def test_what_is_missing_is_named_where_there_is_no_apt(self) -> None:
         with mock.patch.object(shutil, "which", return_value=None):
             with self.assertRaisesRegex(Problem, r"flex \(Debian: flex\).*gcc-aarch64"):
-                needs.ensure()
+                needs.ensure("build")
 
     def test_a_qemu_without_poe(self) -> None:
         fake = self.dir / "qemu"
