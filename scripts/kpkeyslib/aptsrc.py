@@ -53,7 +53,6 @@ def install(packages: list[str], log: Path) -> None:
         raise
     except Problem as err:
         # It may be about a site that these packages do not come from
-        say(f"{err}; going on with the lists that are there")
         before = f"{err}; then "
     try:
         proc.run([*apt, "install", "--no-install-recommends", *packages], log, "apt-get install",

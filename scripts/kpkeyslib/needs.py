@@ -116,7 +116,7 @@ def ensure(*parts: str) -> None:
             if packages and not _may_install:
                 raise Problem(f"missing, and --no-install was given; what installs them: {how}")
             if packages:
-                say(f"Missing on this system: {' '.join(packages)}. Installing them: {how}")
+                say(f"Installing what is missing: {how}")
                 aptsrc.install(packages, cache.root() / "logs" / "apt.log")
     gaps = missing(*parts)
     if gaps:

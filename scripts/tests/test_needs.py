@@ -67,8 +67,8 @@ class Installing(Machine):
             needs.ensure("build")
         before = (self.dir / "before").read_text()
         self.assertEqual(before.count("\n"), 1)
-        self.assertIn("Missing on this system: flex libc6-dev. Installing them: apt-get install"
-                      " --no-install-recommends flex libc6-dev\n", before)
+        self.assertIn("Installing what is missing: apt-get install --no-install-recommends flex"
+                      " libc6-dev\n", before)
         self.assertRegex(self.text(), r"update\n.* install --no-install-recommends flex libc6-dev")
 
     def test_no_install(self) -> None:
@@ -122,7 +122,7 @@ class Installing(Machine):
             status, error = self.command("run")
         self.assertEqual((status, error.count("\n")), (2, 1), error)
         self.assertIn("sudo: a password is required", error)
-        self.assertIn("Installing them: sudo apt-get", self.screen.getvalue())
+        self.assertIn("Installing what is missing: sudo apt-get", self.screen.getvalue())
 
     def test_sudo_can_ask(self) -> None:
         """It reads the password from the terminal, which only this session has."""
@@ -152,7 +152,6 @@ class Installing(Machine):
                              f"echo $@ >>{self.told}")
         needs.ensure("build")
         self.assertIn(" install ", self.text())
-        self.assertIn("apt-get update: E: no site", self.screen.getvalue())
 
     def test_no_room_for_packages(self) -> None:
         self.tool("apt-get", "echo \"E: You don't have enough free space in /var/\"; exit 100")
