@@ -196,13 +196,12 @@ def _warnings(all_: Series, build: Build, commit: str, added: bool, names: list[
     tree = all_.source.tree
     sparse = _sparse(tree)
     objects = cache.root() / "obj" / cache.digest(["check", build.name, all_.base])
-    objects.mkdir(parents=True, exist_ok=True)
     env = {"ARCH": build.arch, "CROSS_COMPILE": build.prefix}
     make = ["make", f"-j{len(os.sched_getaffinity(0))}", "-C", tree, f"O={objects}",
             *(f"{key}={value}" for key, value in env.items())]
     fragments = kernel.configs(*build.fragments, *(build.added if added else ()))
     log.unlink(missing_ok=True)
-    with cache.lock(f"linux/{tree.parent.name}"):
+    with cache.lock(f"linux/{tree.parent.name}"), kernel.making(objects):
         series.checkout(tree, commit)
         if build.config:
             proc.run([*make, build.config], log, "configuring")

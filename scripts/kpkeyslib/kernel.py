@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -262,9 +263,31 @@ def _configure(tree: Path, objects: Path, wanted: list[Path], log: Path) -> None
         raise Problem(f"configs: {', '.join(wrong)} cannot be set on this kernel, see {log}")
 
 
-def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
-    tree, debian = where.tree, DEBIAN in variant.split()
+@contextmanager
+def making(objects: Path) -> Iterator[None]:
+    """The object directory while make is at it.
+
+    make removes the file that it is at if it is interrupted, but not if it is killed; the next
+    one takes half a file that is newer than its source for complete.
+    """
+    mark = objects / "kpkeys-making"
+    if mark.exists():
+        cache.discard(objects)
     objects.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    try:
+        yield
+    finally:
+        mark.unlink()
+
+
+def _compile(where: Source, objects: Path, variant: str, kind: Kind) -> None:
+    with making(objects):
+        _make(where, objects, variant, kind)
+
+
+def _make(where: Source, objects: Path, variant: str, kind: Kind) -> None:
+    tree, debian = where.tree, DEBIAN in variant.split()
     cache.need_space(1.5e9)
     log = objects / "kpkeys-build.log"
     progress = Progress(f"Building the kernel{variant and ': ' + variant}")
@@ -307,10 +330,12 @@ def _content(repo: Path, commit: str) -> str:
     return cache.digest(line for line in files if not _NOT_BUILT.match(line.split("\t", 1)[1]))
 
 
+# What is kept of a build of any kind
+_KEPT = ("arch/arm64/boot/Image", "vmlinux", ".config", "System.map", "usr/gen_init_cpio")
+
+
 def _collect(objects: Path, into: Path, kind: Kind) -> None:
-    """What is kept of a build."""
-    for file in ("arch/arm64/boot/Image", "vmlinux", ".config", "System.map", "usr/gen_init_cpio",
-                 *kind.kept):
+    for file in (*_KEPT, *kind.kept):
         shutil.copy2(objects / file, into)
 
 
@@ -331,9 +356,10 @@ def build_from(where: Source, variant: str = "", kind: Kind = TESTED) -> Kernel:
         objects = cache.root() / "obj" / f"dev-{key}"
         with cache.lock(f"obj/{objects.name}"):
             _compile(where, objects, variant, kind)
-            built = objects / "built"
-            built.mkdir(exist_ok=True)
-            _collect(objects, built, kind)
+            # Of its own, as the next build may come while this one is booted
+            files = [objects / name for name in (*_KEPT, *kind.kept)]
+            built = cache.entry("kernel", cache.digest(files),
+                                lambda partial: _collect(objects, partial, kind))
             return Kernel(built / "Image", built, where, 0, gcc)
     files = kind.patches()
     modules = [_GUEST / name for name in ("demo", "variable-level", "Makefile")]

@@ -46,6 +46,9 @@ def _try(where: Path, *args: str | Path) -> str:
 def patches(series: Path | None = None) -> list[Path]:
     """The patch files, in the order of the series file."""
     series = series or inputs.home() / "series"
+    if (series.parent / "patches.old").is_dir():
+        with cache.lock("refresh", series.parent):
+            _settle(series.parent)
     try:
         lines = series.read_text().splitlines()
     except FileNotFoundError:
@@ -223,10 +226,27 @@ def _cover(where: Path, text: str, count: int) -> str:
             + git(where, "diff", "--stat=72", "--summary", "--find-renames", BASE_TAG, "HEAD"))
 
 
+def _settle(repo: Path) -> None:
+    """Bring a write() to its end, or undo it, that was killed while it changed the names."""
+    old, new, away = (repo / name for name in ("patches", "patches.new", "patches.old"))
+    if away.is_dir() and not old.is_dir():
+        away.rename(old)
+    elif away.is_dir() and (repo / "series.new").exists():
+        os.replace(repo / "series.new", repo / "series")
+    for left in (new, away):
+        shutil.rmtree(left, ignore_errors=True)
+    (repo / "series.new").unlink(missing_ok=True)
+
+
 def write(where: Path, repo: Path) -> list[str]:
     """Write patches/ and series from the tree, all or nothing; the names of the patches."""
+    with cache.lock("refresh", repo):
+        _settle(repo)
+        return _write(where, repo)
+
+
+def _write(where: Path, repo: Path) -> list[str]:
     old, new, away = (repo / name for name in ("patches", "patches.new", "patches.old"))
-    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     try:
         git(where, *_FORMAT, "--output-directory", new.absolute(), f"{BASE_TAG}..HEAD",
@@ -244,7 +264,6 @@ def write(where: Path, repo: Path) -> list[str]:
                 shutil.copy2(path, new)
         (new / "series").write_text("".join(f"{name}\n" for name in names))
         os.replace(new / "series", repo / "series.new")
-        shutil.rmtree(away, ignore_errors=True)
         if old.is_dir():
             old.rename(away)
         new.rename(old)

@@ -351,6 +351,53 @@ class Git(Others):
         self.assertTrue((self.dir / "real/Makefile").is_file())
 
 
+class Builds(Others):
+    """What make leaves of a build."""
+
+    def test_of_a_build_that_was_killed_nothing_is_taken(self) -> None:
+        objects = self.dir / "obj"
+        begin = (f"objects = Path({str(objects)!r})\n"
+                 "from kpkeyslib import kernel\nplace = kernel.making(objects)\n"
+                 "place.__enter__(); (objects / 'half.o').touch()")
+        with self.other(begin):
+            pass
+        with kernel.making(objects):
+            self.assertFalse((objects / "half.o").exists())
+
+    def test_of_one_that_failed_or_was_interrupted_all_is_kept(self) -> None:
+        for error in (KeyboardInterrupt, DiskFull, None):
+            with contextlib.suppress(KeyboardInterrupt, DiskFull):
+                with kernel.making(self.dir / "obj"):
+                    (self.dir / "obj/good.o").touch()
+                    if error:
+                        raise error
+            with kernel.making(self.dir / "obj"):
+                self.assertTrue((self.dir / "obj/good.o").exists())
+
+    def test_a_kernel_that_is_booted_is_not_written_to(self) -> None:
+        """Of a user's tree, where each build is in the same object directory."""
+        tree = self.dir / "linux"
+        tree.mkdir()
+        where = kernel.Source(tree, None, "Linux")
+        names = (*kernel._KEPT, "demo/a.ko")
+        kind = kernel.Kind((), list, ("demo/a.ko",))
+
+        def build(text: str) -> kernel.Kernel:
+            def make(_: object, objects: Path, *more: object) -> None:
+                for name in names:
+                    (objects / name).parent.mkdir(parents=True, exist_ok=True)
+                    (objects / name).write_text(text)
+
+            with mock.patch.object(kernel, "_make", make), \
+                    mock.patch.object(kernel, "compiler", return_value="gcc"):
+                return kernel.build_from(where, "", kind)
+
+        first = build("first")
+        second = build("second")
+        self.assertEqual((first.image.read_text(), second.image.read_text()), ("first", "second"))
+        self.assertEqual(build("first").image, first.image)
+
+
 class Logs(Scratch):
     def test_a_console_is_for_one_boot(self) -> None:
         """The second waits, and the QEMU that a killed command left writes elsewhere."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -150,3 +153,47 @@ class Series(Scratch):
     def test_tree_keeps_what_is_there(self) -> None:
         with self.assertRaisesRegex(Problem, "is there already"):
             series.make_tree(self.base_tree, self.base, self.base, self.tree)
+
+    def test_killed_at_any_step_of_writing(self) -> None:
+        """Either the old or the new series is there, with its cover letter, and writing goes on."""
+        (self.repo / "patches/0000-cover.patch").write_text("Subject: [PATCH 0/2] T\n\nWords.\n")
+        (self.repo / "patches/README").write_text("by hand\n")
+        series.refresh(self.tree, self.repo)
+        old = self.files()
+        series.git(self.tree, "commit", "--amend", "-m", "mm: another name", "--no-gpg-sign")
+        series.refresh(self.tree, self.repo)
+        new = self.files()
+        steps = 0
+        code = ("import os, sys; from pathlib import Path; from kpkeyslib import series\n"
+                "left = int(sys.argv[1])\n"
+                "def killing(real):\n"
+                "    def act(*args, **more):\n"
+                "        global left\n"
+                "        if left == 0: os._exit(9)\n"
+                "        left -= 1\n"
+                "        return real(*args, **more)\n"
+                "    return act\n"
+                "for where, name in ((os, 'replace'), (Path, 'rename'), (series.shutil, 'rmtree'),\n"
+                "                    (series, '_cover')):\n"
+                "    setattr(where, name, killing(getattr(where, name)))\n"
+                "series.write(Path(sys.argv[2]), Path(sys.argv[3]))\n")
+        seen = []
+        while True:
+            shutil.rmtree(self.repo)
+            (self.repo / "patches").mkdir(parents=True)
+            for name, data in old.items():
+                where = self.repo if name == "series" else self.repo / "patches"
+                (where / name).write_bytes(data)
+            done = subprocess.run([sys.executable, "-B", "-c", code, str(steps), self.tree,
+                                   self.repo], cwd=Path(__file__).parents[1], check=False)
+            series.patches(self.repo / "series")
+            found = self.files()
+            self.assertTrue(found in (old, new), f"killed at step {steps}: {sorted(found)}")
+            seen.append(found == new)
+            series.refresh(self.tree, self.repo)
+            self.assertEqual(self.files(), new)
+            self.assertEqual(sorted(p.name for p in self.repo.iterdir()), ["patches", "series"])
+            if not done.returncode:
+                break
+            steps += 1
+        self.assertTrue(steps > 4 and seen[-1] and not seen[0])
