@@ -170,7 +170,8 @@ def make_tree(repo: Path, base: str, head: str, where: Path) -> None:
         cache.need_space(2.5e9, where.parent)
         progress = Progress(f"Writing {where}")
         try:
-            git(repo, "clone", "--quiet", "--local", "--no-checkout", "--no-tags", repo, partial)
+            # Without --local, which is implied, git copies what it cannot link to
+            git(repo, "clone", "--quiet", "--no-checkout", "--no-tags", repo, partial)
             git(partial, "remote", "remove", "origin")
             git(partial, "update-ref", "refs/heads/kpkeys", head)
             git(partial, "symbolic-ref", "HEAD", "refs/heads/kpkeys")

@@ -18,7 +18,7 @@ from unittest import mock
 from kpkeyslib import boot, cache, kernel, proc, results, series
 from kpkeyslib.term import DiskFull
 
-from .support import Scratch, mini_kernel
+from .support import Scratch, commit, edit, mini_kernel
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 OLD = 40 * 86400
@@ -47,6 +47,20 @@ class Others(Scratch):
                 yield child
             finally:
                 child.kill()
+
+    @contextlib.contextmanager
+    def mounted(self, size: str) -> Iterator[Path]:
+        """A small file system of its own."""
+        place = self.dir / "small"
+        place.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place],
+                              check=False, capture_output=True)
+        if done.returncode:
+            self.skipTest("this needs root, who may mount")
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
 
     def trash(self) -> list[Path]:
         return list((cache.root() / "trash").iterdir())
@@ -141,20 +155,6 @@ class Discard(Others):
                 cache.discard(path)
                 self.assertFalse(os.path.lexists(path), path)
         self.assertTrue((self.dir / "kept/in/file").exists())
-
-    @contextlib.contextmanager
-    def mounted(self, size: str) -> Iterator[Path]:
-        """A small file system of its own."""
-        place = self.dir / "small"
-        place.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place],
-                              check=False, capture_output=True)
-        if done.returncode:
-            self.skipTest("this needs root, who may mount")
-        try:
-            yield place
-        finally:
-            subprocess.run(["umount", "-l", place], check=True)
 
     def test_a_cache_on_another_file_system(self) -> None:
         with self.mounted("1m") as place:
@@ -349,6 +349,73 @@ class Git(Others):
         with mock.patch.object(cache, "need_space"):
             series.make_tree(self.repo, self.base, self.base, self.dir / "link")
         self.assertTrue((self.dir / "real/Makefile").is_file())
+
+
+class Commands(Others):
+    """'kpkeys tree' as a whole, of a miniature kernel."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.linux = self.dir / "linux"
+        mini_kernel(self.linux)
+        self.repo = self.dir / "repo"
+        (self.repo / "patches").mkdir(parents=True)
+        (self.repo / "BASE").write_text("[linux]\nversion = 7.3\npackage = linux-source-7.3\n"
+                                        "[qemu]\nversion = 10.2.2\n")
+        edit(self.linux / "mm/memory.c", "line3;", "line3 = 1;")
+        commit(self.linux, "mm: change a line\n\nBecause.\n")
+        series.git(self.linux, "tag", series.BASE_TAG, "HEAD^")
+        series.refresh(self.linux, self.repo)
+        series.git(self.linux, "reset", "--hard", "HEAD^")
+
+    def start(self, name: str) -> subprocess.Popen:
+        code = ("import sys; from pathlib import Path; from kpkeyslib import cli, inputs, cache\n"
+                f"inputs.home = lambda: Path({str(self.repo)!r})\n"
+                "cache.need_space = lambda *args: None\n"
+                f"sys.exit(cli.main(['tree', {str(self.dir / name)!r}, '--linux',"
+                f" {str(self.linux)!r}]))\n")
+        return subprocess.Popen([sys.executable, "-B", "-c", code], cwd=SCRIPTS, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def end(self, child: subprocess.Popen) -> tuple[int, str]:
+        _, error = child.communicate(timeout=120)
+        return child.returncode, error
+
+    def test_at_once(self) -> None:
+        """With a cache that is empty, so that they want the same at each step."""
+        children = [self.start(name) for name in ("one", "two", "two")]
+        found = [self.end(child) for child in children]
+        self.assertEqual(found[0], (0, ""))
+        self.assertEqual(sorted(status for status, _ in found[1:]), [0, 2], found)
+        self.assertIn("two is there already", found[1][1] + found[2][1])
+        for name in ("one", "two"):
+            self.assertIn("line3 = 1;", (self.dir / name / "mm/memory.c").read_text())
+
+    def test_killed_at_any_time(self) -> None:
+        begin = time.monotonic()
+        self.assertEqual(self.end(self.start("whole")), (0, ""))
+        whole = time.monotonic() - begin
+        shutil.rmtree(cache.root())
+        for part in (0.3, 0.5, 0.7, 0.8, 0.9):
+            child = self.start("tree")
+            time.sleep(whole * part)
+            child.kill()
+            child.communicate()
+            shutil.rmtree(self.dir / "tree", ignore_errors=True)
+        self.assertEqual(self.end(self.start("tree")), (0, ""))
+        self.assertIn("line3 = 1;", (self.dir / "tree/mm/memory.c").read_text())
+        self.assertEqual(list((cache.root() / "scratch").iterdir()), [])
+
+    def test_a_full_disk(self) -> None:
+        with self.mounted("100k") as place:
+            with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(place)}):
+                for _ in range(2):
+                    status, error = self.end(self.start("tree"))
+                    self.assertEqual((status, error.count("\n")), (2, 1), error)
+                    self.assertIn("the disk is full", error)
+                    self.assertFalse((self.dir / "tree").exists())
+                subprocess.run(["mount", "-o", "remount,size=20m", place], check=True)
+                self.assertEqual(self.end(self.start("tree")), (0, ""))
 
 
 class Builds(Others):
