@@ -126,7 +126,7 @@ class Installing(Machine):
 
     def test_sudo_can_ask(self) -> None:
         """It reads the password from the terminal, which only this session has."""
-        self.tool("sudo", f"ps -o sid= -p $$ >{self.dir}/session; exec \"$@\"")
+        self.tool("sudo", f"cut -d\" \" -f6 /proc/$$/stat >{self.dir}/session; exec \"$@\"")
         with mock.patch.object(os, "geteuid", return_value=1000), \
                 mock.patch("sys.stdin.isatty", return_value=True):
             needs.ensure("build")
