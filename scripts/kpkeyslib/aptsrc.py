@@ -3,23 +3,31 @@
 
 Inputs come through a private apt state in the cache, one for each suite. Its site is
 the one that the machine's own apt is set up for; that set-up is only read. apt checks
-every file against the suite's signed index.
+every file against the suite's signed index. Suites move on by the day, so that a
+package is looked for in all that may have it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from . import cache, proc
 from .term import DiskFull, Problem, Progress, say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SUITES = ("experimental", "unstable", "testing", "stable", "oldstable", "oldstable-backports")
+TRUST = f"signed-by={KEYRING}"
+SUITES = ("stable-backports", "experimental", "unstable", "testing", "stable", "oldstable",
+          "oldstable-backports")
 
 
 def available() -> bool:
@@ -63,27 +71,29 @@ def install(packages: list[str], log: Path) -> None:
         raise Problem(f"{before}{err}") from None
 
 
-def _sites() -> list[str]:
-    """Debian sites in the machine's own apt configuration."""
-    if not available():
+def _sites() -> list[tuple[str, str]]:
+    """Debian sites in the machine's own apt configuration: address and label."""
+    if not available() or not KEYRING.exists():
         return []
     line = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
     sites = []
     for target in proc.output(["apt-get", "indextargets", "--format", line], "apt").splitlines():
         origin, label, uri = target.split("|", 2)
-        if origin == "Debian" and label == "Debian" and uri not in sites:
-            sites.append(uri)
+        if origin == "Debian" and (uri, label) not in sites:
+            sites.append((uri, label))
     return sites
 
 
-def _suite(site: str, suite: str, kind: str, arch: str) -> list[str]:
-    """apt options for a private state of one suite, with fresh lists; [] if it has none."""
-    name = "-".join((re.sub(r"\W+", "_", site), suite, kind, arch))
-    state = cache.root() / "apt" / name
+def _state_of(site: str, suite: str, kind: str, arch: str) -> Path:
+    return cache.root() / "apt" / "-".join((re.sub(r"\W+", "_", site), suite, kind, arch))
+
+
+@functools.lru_cache(maxsize=None)  # lists are fresh enough for a whole command
+def _lists(state: Path, site: str, suite: str, kind: str, arch: str, named: bool) -> list[str]:
     for part in ("state/lists/partial", "cache/archives/partial", "etc"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
-    source = f"{kind} [signed-by={KEYRING}] {site} {suite} main\n"
+    source = f"{kind} [{TRUST}] {site} {suite} main\n"
     (state / "etc/sources.list").write_text(source)
     options = {
         "Dir::State": state / "state",
@@ -111,9 +121,56 @@ def _suite(site: str, suite: str, kind: str, arch: str) -> list[str]:
     except DiskFull:
         raise
     except Problem as err:
-        say(f"Debian {suite} is no use: {err}")
+        if named:
+            say(f"Debian {suite} is no use: {err}")
         return []
     return args
+
+
+def _suite(site: str, suite: str, kind: str, arch: str, named: bool = True) -> list[str]:
+    """apt options for a private state of one suite, with fresh lists; [] if it has none."""
+    return _lists(_state_of(site, suite, kind, arch), site, suite, kind, arch, named)
+
+
+def _codename(site: str, suite: str, kind: str, arch: str) -> str:
+    """The name that a suite gives itself: 'trixie-backports' for 'stable-backports'."""
+    lists = _state_of(site, suite, kind, arch) / "state/lists"
+    for path in lists.glob("*Release"):
+        found = re.search(r"^Codename: (\S+)$", path.read_text(errors="replace"), re.M)
+        if found:
+            return found[1]
+    return suite
+
+
+def _places(suites: tuple[str, ...], kind: str, arch: str) -> Iterator[tuple[list[str], str]]:
+    """apt options for each suite, and its name, once each; most likely ones first.
+
+    A site may be late in updating 'stable', and have 'trixie' up to date, so that both are
+    looked at. Debian's site for security has versions that stable does not have yet.
+    """
+    sites = _sites()
+    seen: set[tuple[str, str]] = set()
+    codenames: list[str] = []
+
+    def look(site: str, suite: str) -> Iterator[tuple[list[str], str]]:
+        if (site, suite) not in seen:
+            seen.add((site, suite))
+            args = _suite(site, suite, kind, arch, suite in suites)
+            if args:
+                codenames.append(_codename(site, suite, kind, arch))
+                yield args, suite
+
+    main = [site for site, label in sites if label == "Debian"]
+    for site in main:
+        for suite in suites:
+            yield from look(site, suite)
+    for site in main:
+        for suite in list(dict.fromkeys(codenames)):
+            yield from look(site, suite)
+    releases = [suite for suite in (*suites, *codenames) if "-" not in suite]
+    for site in (site for site, label in sites if label == "Debian-Security"):
+        for suite in dict.fromkeys(releases):
+            yield from look(site, f"{suite}-security")
 
 
 def _host_arch() -> str:
@@ -126,8 +183,21 @@ def _versions(args: list[str], package: str, kind: str) -> list[str]:
         shown = proc.output(["apt-cache", *args, command, package], "apt-cache")
     except Problem:
         return []
-    # Newest first, as apt-cache show has them; showsrc has no order of its own.
-    return re.findall(r"^Version: (\S+)", shown, re.M)
+    return newest_first(re.findall(r"^Version: (\S+)", shown, re.M))
+
+
+def newest_first(versions: list[str]) -> list[str]:
+    """In Debian's order, in which a release comes after its candidates (7.3~rc7)."""
+
+    def compare(one: str, other: str) -> int:
+        if one == other:
+            return 0
+        # A warning of dpkg about a version is none of the user's business
+        later = subprocess.run(["dpkg", "--compare-versions", one, "gt", other], check=False,
+                               stderr=subprocess.DEVNULL).returncode == 0
+        return -1 if later else 1
+
+    return sorted(dict.fromkeys(versions), key=functools.cmp_to_key(compare))
 
 
 def _percent(line: str) -> str | None:
@@ -162,11 +232,54 @@ def _download(
     return archive
 
 
-# A private state is for one command at a time, as the machine's own is: apt does not wait.
-_state = cache.lock("apt")
+def _state() -> contextlib.AbstractContextManager[None]:
+    """A private state is for one command at a time, as the machine's own is: apt does not wait."""
+    return cache.lock("apt")
 
 
-@_state
+class Offer(NamedTuple):
+    """A version of a package that a suite lists."""
+
+    package: str
+    version: str
+    suite: str
+    kind: str
+    args: list[str]
+
+    def get(self, into: Path) -> Path:
+        """The .deb, or with kind deb-src the upstream archive, in the directory."""
+        with _state():
+            return _download(self.args, self.package, self.version, self.suite, into, self.kind)
+
+
+def offers(
+    package: str,
+    wanted: Callable[[str], object],
+    kind: str = "deb",
+    arch: str | None = None,
+    suites: tuple[str, ...] = SUITES,
+) -> Iterator[Offer]:
+    """What the suites have of a package: the wanted versions at once, then others, newest first."""
+    arch = arch or _host_arch()
+    others: dict[str, Offer] = {}
+    places = _places(suites, kind, arch)
+    while True:
+        with _state():
+            place = next(places, None)
+            if place is None:
+                break
+            args, suite = place
+            found = [Offer(package, version, suite, kind, args)
+                     for version in _versions(args, package, kind)]
+        for offer in found:
+            if wanted(offer.version):
+                yield offer
+            else:
+                others.setdefault(offer.version, offer)
+    for version in newest_first(list(others)):
+        yield others[version]
+
+
 def fetch(
     package: str,
     wanted: re.Pattern[str],
@@ -176,18 +289,10 @@ def fetch(
     suites: tuple[str, ...] = SUITES,
 ) -> Path | None:
     """The .deb (or, kind deb-src, the upstream archive) of the first version that is wanted."""
-    if kind == "deb" and not KEYRING.exists():
+    if not available():
         return None
-    for site in _sites():
-        for suite in suites:
-            args = _suite(site, suite, kind, arch or _host_arch())
-            if not args:
-                continue
-            version = next((v for v in _versions(args, package, kind) if wanted.match(v)), None)
-            if version is None:
-                continue
-            return _download(args, package, version, suite, into, kind)
-    return None
+    offer = next(offers(package, wanted.match, kind, arch, suites), None)
+    return offer.get(into) if offer and wanted.match(offer.version) else None
 
 
 def _depends(args: list[str], package: str) -> list[str]:
@@ -204,14 +309,13 @@ def _needed(path: Path, readelf: str) -> list[str]:
     return loader + re.findall(r"\(NEEDED\).*\[(.*)\]", text)
 
 
-@_state
+@cache.lock("apt")
 def fetch_program(
     package: str, program: str, into: Path, arch: str, suites: tuple[str, ...], readelf: str
 ) -> dict[str, Path] | None:
     """The program of a package, and the libraries that it takes to run: name -> file."""
-    for args, suite in ((_suite(site, suite, "deb", arch), suite)
-                        for site in _sites() for suite in suites):
-        if args and _versions(args, package, "deb"):
+    for args, suite in _places(suites, "deb", arch):
+        if _versions(args, package, "deb"):
             break
     else:
         return None

@@ -14,16 +14,18 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from . import aptsrc, cache, proc
-from .term import Problem, Progress, is_full, say, size
+from .term import DiskFull, Problem, Progress, is_full, say, size
 
 REPO = Path(__file__).resolve().parents[2]
 CONNECT_TIMEOUT = 8
 
 Base = configparser.ConfigParser
+T = TypeVar("T")
 _chosen = ""
 
 
@@ -57,8 +59,9 @@ def base(path: Path | None = None) -> Base:
             for name in everything.sections():
                 if "qemu" in (name, everything[name].get("input")):
                     parsed[name] = everything[name]
-        for name, key in (("linux", "version"), ("linux", "package"), ("qemu", "version")):
-            parsed[name][key]
+        for name in ("linux", "qemu"):
+            for key in ("version", "package"):
+                parsed[name][key]
     except (OSError, KeyError, configparser.Error) as err:
         raise Problem(f"{path} cannot be read: {err}") from None
     return parsed
@@ -75,6 +78,16 @@ def archives(known: Base, which: str, subset: bool = False) -> Iterator[tuple[st
         section = known[name]
         if section.get("input") == which and section.getboolean("subset", False) == subset:
             yield name, section.get("sha256", "")
+
+
+def everything(known: Base, which: str) -> list[tuple[str, str]]:
+    """(name, sha256) of the archives that BASE knows, cut-down ones too."""
+    return [*archives(known, which), *archives(known, which, subset=True)]
+
+
+def release(known: Base, which: str) -> str:
+    """The version that BASE names, whole: a series is for all of 7.3, its base is 7.3.4."""
+    return known[which].get("release", known[which]["version"])
 
 
 def verify(path: Path, wanted: str) -> None:
@@ -137,9 +150,18 @@ def _download(url: str, path: Path) -> bool:
     return True
 
 
-def _upstream(known: Base, which: str) -> tuple[Path, str] | None:
+class Found(NamedTuple):
+    """An archive: BASE's own, or, with a name, another that may do as well."""
+
+    path: Path
+    total: str
+    other: str = ""
+
+
+def _urls(known: Base, which: str, key: str) -> Iterator[Found]:
+    """What BASE has a URL for."""
     for name, wanted in archives(known, which):
-        url = known[name].get("url")
+        url = known[name].get(key)
         if not url or not wanted:
             continue
         directory = cache.root() / "archives"
@@ -155,51 +177,98 @@ def _upstream(known: Base, which: str) -> tuple[Path, str] | None:
                     partial.unlink()
                     raise
                 partial.rename(path)
-        return path, wanted
-    return None
+        yield Found(path, wanted)
 
 
-def _package(known: Base, which: str) -> tuple[Path, str] | None:
-    """From Debian: the package that apt's signatures vouch for."""
-    package, version = known[which]["package"], re.escape(known[which]["version"])
-    wanted = re.compile(rf"(\d+:)?{version}(?![0-9])")
+def _packages(known: Base, which: str) -> Iterator[Found]:
+    """From Debian: packages that apt's signatures vouch for, that which BASE names first."""
+    section = known[which]
+    named = re.compile(rf"(\d+:)?{re.escape(release(known, which))}(?![0-9.])")
     kind = "deb" if which == "linux" else "deb-src"
-    suites = aptsrc.SUITES if which == "linux" else aptsrc.SUITES[1:]
+    suites = tuple(dict.fromkeys((*section.get("suite", "").split(), *aptsrc.SUITES)))
     directory = cache.root() / "archives" / f"{which}.new"
-    with cache.lock(f"archives/{which}"):
-        cache.discard(directory)
-        cache.need_space(4e8)
-        path = aptsrc.fetch(package, wanted, directory, kind, suites=suites)
-        if path is None:
-            return None
-        for name, total in archives(known, which):
-            if path.name == name and kind == "deb-src":
-                verify(path, total)
-        final = directory.parent / path.name
-        total = cache.sha256(path)
-        path.rename(final)
-        shutil.rmtree(directory)
-    return final, total
+    if not aptsrc.available():
+        return
+    cache.need_space(4e8)
+    for offer in aptsrc.offers(section["package"], named.match, kind, suites=suites):
+        if not same_series(section["version"], offer.version):
+            continue
+        with cache.lock(f"archives/{which}"):
+            cache.discard(directory)
+            try:
+                path = offer.get(directory)
+            except Problem as err:
+                if not re.search(r"\b404\b", str(err)):
+                    raise
+                # Listed, but superseded by the time that it was asked for
+                say(f"{offer.package} {offer.version} has left Debian {offer.suite}")
+                continue
+            total = cache.sha256(path)
+            if path.name in known and known[path.name].get("sha256"):
+                verify(path, known[path.name]["sha256"])
+            final = directory.parent / path.name
+            path.rename(final)
+            shutil.rmtree(directory)
+        ours = total in dict(archives(known, which)).values()
+        yield Found(final, total, "" if ours else f"{offer.package} {offer.version}")
 
 
-def archive(known: Base, which: str) -> tuple[Path, str]:
-    """The archive of linux or qemu and its sha256, from the first place that has it."""
-    found = (
-        _distfile(known, which, subset=False)
-        or _upstream(known, which)
-        or _package(known, which)
-    )
+def same_series(wanted: str, version: str) -> bool:
+    """Whether patches may fit a version: any of Linux 7.3; QEMU 10.2.2, or what came after it."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(part) for part in re.findall(r"\d+", re.split(r"[^0-9.]", text)[0])]
+
+    upstream = version.split(":", 1)[-1]
+    if wanted.count(".") < 2:
+        return re.match(rf"{re.escape(wanted)}(?![0-9])", upstream) is not None
+    return numbers(upstream) >= numbers(wanted)
+
+
+def _candidates(known: Base, which: str) -> Iterator[Found]:
+    """Each archive that may do, in the order in which they are wanted."""
+    found = _distfile(known, which, subset=False)
     if found:
-        return found
+        yield Found(*found)
+    yield from _urls(known, which, "url")
+    yield from _packages(known, which)
+    # What a suite has no longer, this place keeps
+    yield from _urls(known, which, "keeps")
     found = _distfile(known, which, subset=True)
     if found:
         say(f"NOTE: no complete source of {which} to be had; using the cut-down {found[0].name}")
-        return found
-    section = known[which]
+        yield Found(*found)
+
+
+def obtain(known: Base, which: str, take: Callable[[Path, str], T]) -> T:
+    """What take() makes of the archive of linux or qemu and its sha256, from the first place
+    that has it. Of another version than BASE names, what take() refuses is passed over.
+    """
+    refused = []
+    for found in _candidates(known, which):
+        try:
+            if not found.other:
+                return take(found.path, found.total)
+            try:
+                made = take(found.path, found.total)
+            except DiskFull:
+                raise
+            except Problem as err:
+                say(f"{found.other} is not taken: {err}")
+                refused.append(found.other)
+                continue
+            say(f"NOTE: {known[which]['package']} {release(known, which)} is not to be had;"
+                f" {found.other} is taken instead")
+            return made
+        finally:
+            if found.path.parent == cache.root() / "archives":
+                found.path.unlink(missing_ok=True)
+    names = ", ".join(name for name, _ in archives(known, which))
     raise Problem(
-        f"no source of {which} {section['version']} to be had (offline?): put one of"
-        f" {', '.join(name for name, _ in archives(known, which))} into a directory and set"
-        " KPKEYS_DISTFILES to it" + (", or pass --linux" if which == "linux" else "")
+        f"no source of {which} {release(known, which)} to be had (offline?)"
+        + (f", and the series does not apply to {', '.join(refused)}" if refused else "")
+        + f": put one of {names} into a directory and set KPKEYS_DISTFILES to it"
+        + (", or pass --linux" if which == "linux" else "")
     )
 
 

@@ -9,6 +9,7 @@ what depends on it is compiled again. What a build makes is kept by content hash
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -176,16 +177,31 @@ def _default(known: inputs.Base, version: str) -> Source:
     for _, total in inputs.archives(known, "linux"):
         if (cache.root() / "linux" / total[:20]).is_dir():
             return _import(total[:20], version, None)
-    remembered = cache.root() / "linux" / f"package-{version}"
+    remembered = cache.root() / "linux" / f"package-{inputs.release(known, 'linux')}"
     name = remembered.read_text() if remembered.exists() else ""
     if name and (cache.root() / "linux" / name).is_dir():
-        return _import(name, version, None)
-    archive, total = inputs.archive(known, "linux")
-    found = _from_archive(archive, total, version)
-    if archive.parent == cache.root() / "archives":
-        if total not in dict(inputs.archives(known, "linux")).values():
+        found = _import(name, version, None)
+        # Taken in place of the base; after a change to the patches another one may do
+        with contextlib.suppress(Problem):
+            return _fits(found)
+
+    def take(archive: Path, total: str) -> Source:
+        found = _from_archive(archive, total, version)
+        if total not in dict(inputs.everything(known, "linux")).values():
+            try:
+                _fits(found)
+            except Problem:
+                cache.discard(found.tree.parent)
+                raise
             cache.write(remembered, total[:20])
-        archive.unlink(missing_ok=True)
+        return found
+
+    return inputs.obtain(known, "linux", take)
+
+
+def _fits(found: Source) -> Source:
+    """The source, if the series applies to it."""
+    series.commits(found.tree, found.commit or "", series.patches())
     return found
 
 

@@ -82,18 +82,14 @@ def _meson(into: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(map(str, paths))}
 
 
-def _patched_source(known: inputs.Base, partial: Path) -> Path:
-    source = partial / "src"
-    if source.is_dir():
-        return source
+def _patched_tree(archive: Path, partial: Path) -> Path:
+    """The tree of an archive with our patches applied."""
     for name in ("unpack", "build"):
         cache.discard(partial / name)
-    archive, _ = inputs.archive(known, "qemu")
     (partial / "unpack").mkdir()
     tree = inputs.unpack(archive, partial / "unpack", archive.name)
-    found = (tree / "VERSION").read_text().strip() if (tree / "VERSION").is_file() else "no QEMU"
-    if found != known["qemu"]["version"]:
-        raise Problem(f"{archive.name} is QEMU {found}, not {known['qemu']['version']}")
+    if not (tree / "VERSION").is_file():
+        raise Problem(f"{archive.name} is no QEMU")
     log = partial / "quilt.log"
     log.unlink(missing_ok=True)
     try:
@@ -108,6 +104,14 @@ def _patched_source(known: inputs.Base, partial: Path) -> Path:
             raise Problem(f"qemu/patches/{Path(patch[-1]).name} does not apply to {archive.name}:"
                           f" {files[-1]}") from None
         raise
+    return tree
+
+
+def _patched_source(known: inputs.Base, partial: Path) -> Path:
+    source = partial / "src"
+    if source.is_dir():
+        return source
+    tree = inputs.obtain(known, "qemu", lambda archive, _: _patched_tree(archive, partial))
     blobs = [tree / "pc-bios" / name for name in _BLOBS]
     blobs += [source.with_suffix(".dtb") for source in (tree / "pc-bios/dtb").glob("*.dts")]
     for blob in blobs:
@@ -126,7 +130,8 @@ def build(known: inputs.Base) -> Path:
         env = _meson(partial)
         log = partial / "build.log"
         objects = partial / "build"
-        progress = Progress(f"Building QEMU {known['qemu']['version']} with POE")
+        version = (source / "VERSION").read_text().strip()
+        progress = Progress(f"Building QEMU {version} with POE")
         configured = objects / "kpkeys-configured"
         if not configured.exists():
             cache.discard(objects)
@@ -154,10 +159,10 @@ def header(known: inputs.Base) -> Path:
     """The directory with qemu-plugin.h, from the archive that BASE names."""
 
     def make(partial: Path) -> None:
-        archive, _ = inputs.archive(known, "qemu")
-        proc.run(["tar", "-xvf", archive.absolute(), "-C", partial, "--strip-components=3",
-                  "--wildcards", "*/include/qemu/qemu-plugin.h"], partial / "log",
-                 f"unpacking {archive.name}")
+        inputs.obtain(known, "qemu", lambda archive, _: proc.run(
+            ["tar", "-xvf", archive.absolute(), "-C", partial, "--strip-components=3",
+             "--wildcards", "*/include/qemu/qemu-plugin.h"], partial / "log",
+            f"unpacking {archive.name}"))
 
     return cache.entry("qemu-plugin", known["qemu"]["version"], make)
 
