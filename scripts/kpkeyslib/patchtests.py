@@ -29,9 +29,9 @@ def _git_am(setting: Setting, where: Path) -> str:
     repo, commit = _base(setting)
     files = series.patches()
     with series.sparse_tree(repo, commit, files) as tree:
-        # As the README says, cover letter and all
+        # As the README says
         everything = sorted((inputs.home() / "patches").glob("*.patch"))
-        series.git(tree, "am", "--quiet", "--empty=drop", *everything, what="git am")
+        series.git(tree, "am", "--quiet", *everything, what="git am")
         count = series.git(tree, "rev-list", "--count", f"{commit}..HEAD").strip()
         check(int(count) == len(files), f"{count} commits, series has {len(files)} patches")
         head = series.commits(repo, commit, files)
@@ -41,8 +41,8 @@ def _git_am(setting: Setting, where: Path) -> str:
     return f"{len(files)} patches"
 
 
-def quilt(repo: Path, commit: str, log: Path) -> str:
-    """Push the whole series; the first hunk that is not an exact fit, if there is one."""
+def quilt(repo: Path, commit: str, log: Path, fit: str = r"with fuzz|\(offset") -> str:
+    """Push the whole series; the first hunk that is not the fit that is wanted, if there is one."""
     env = {"QUILT_PATCHES": str(inputs.home() / "patches"),
            "QUILT_SERIES": str(inputs.home() / "series")}
     with series.sparse_tree(repo, commit, series.patches()) as tree:
@@ -50,14 +50,21 @@ def quilt(repo: Path, commit: str, log: Path) -> str:
         log.unlink(missing_ok=True)
         proc.run(["quilt", "--quiltrc=-", "push", "-a", "--fuzz=0"], log, "quilt push", cwd=tree,
                  env=env)
-    moved = re.search(r"^Hunk .*(with fuzz|\(offset).*$", log.read_text(errors="replace"), re.M)
+    moved = re.search(rf"^Hunk .*({fit}).*$", log.read_text(errors="replace"), re.M)
     return moved.group() if moved else ""
 
 
 def _quilt(setting: Setting, where: Path) -> str:
-    moved = quilt(*_base(setting), where / "quilt.log")
-    check(not moved, f"not an exact fit: {moved}")
-    return f"{len(series.patches())} patches"
+    repo, commit = _base(setting)
+    log, count = where / "quilt.log", f"{len(series.patches())} patches"
+    if setting.kernel.source.name == f"Linux {inputs.release(inputs.base(), 'linux')}":
+        moved = quilt(repo, commit, log)
+        check(not moved, f"not an exact fit: {moved}")
+        return count
+    # Taken in place of the base, and so the lines have moved
+    moved = quilt(repo, commit, log, "with fuzz")
+    check(not moved, f"no fit: {moved}")
+    return f"{count}, with offsets on {setting.kernel.source.name}"
 
 
 def _mock(setting: Setting, where: Path) -> str:

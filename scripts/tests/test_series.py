@@ -79,12 +79,12 @@ class Series(Scratch):
         self.assertFalse(series.git(self.base_tree, "status", "--porcelain"))
 
     def test_words_of_cover_letter_stay_and_old_patches_go(self) -> None:
-        cover = self.repo / "patches/0000-cover-letter.patch"
+        cover = self.repo / "patches/0000-cover-letter.txt"
         cover.write_text("Subject: [PATCH 00/17] Title\n\nBy hand (2):\n\nSomeone (17):\n  old\n")
         series.git(self.tree, "reset", "--quiet", "--hard", "HEAD~1")
         series.refresh(self.tree, self.repo)
         self.assertEqual(sorted(self.files()),
-                         ["0000-cover-letter.patch", "0001-mm-change-a-line.patch", "series"])
+                         ["0000-cover-letter.txt", "0001-mm-change-a-line.patch", "series"])
         text = cover.read_text()
         self.assertTrue(text.startswith("Subject: [PATCH 0/1] Title\n\nBy hand (2):\n\n"), text)
         self.assertRegex(text, r"\(1\):\n  mm: change a line\n\n .* \| .*\n 1 file changed")
