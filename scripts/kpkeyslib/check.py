@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from . import (aptsrc, boot, cache, demo, docs, guest, inputs, kernel, needs, patchtests, proc,
-               qemu, series)
+from . import (aptsrc, boot, cache, demo, docs, figures, guest, inputs, kernel, needs, patchtests,
+               proc, qemu, series)
 from .term import Problem, Progress, say
 
 LOGS = inputs.REPO / "build" / "check"
@@ -288,6 +288,7 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
         for index, file in enumerate(all_.files):
             yield file.stem, _patch(all_, index, tree)
     yield "patches/ is what tree and refresh write", _written(all_)
+    yield "documents: figures are those of results, and these of the patches", figures.stale()
     yield "documents: HTML without warnings, pictures as committed", docs.remarks()
     for build in BUILDS:
         yield f"no new warning (W=1, sparse): {build.name}", _compiles(all_, build)

@@ -8,8 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from . import attack, bench, cache, check, demo, docs, inputs, kernel, needs, qemu, series, suite
-from .term import Problem, clear, is_full, say
+from . import (attack, bench, cache, check, demo, docs, figures, inputs, kernel, needs, qemu, series,
+               suite)
+from .term import Problem, clear, is_full, said, say
 
 EPILOG = """\
 Inputs are looked for in this order: what --linux and --qemu name, the archives in the
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", metavar="DIR", type=Path, help="where it goes (build/html)")
     sub.add_argument("--pictures", action="store_true",
                      help="make Documentation/pictures/*.svg of their sources before")
+    sub.add_argument("--figures", action="store_true",
+                     help="write the figures in README and documents from results, and stop")
     sub = add("tree", "a git work tree: base, tagged, and one commit a patch", _tree)
     sub.add_argument("dir", nargs="?", type=Path)
     linux(sub)
@@ -103,14 +106,23 @@ def _setup(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    start = figures.start()
     needs.ensure("build")
     if args.attack:
-        return attack.run(inputs.base(), args.linux, args.qemu)
-    return demo.run(inputs.base(), args.linux, args.qemu, args.shell)
+        status = attack.run(inputs.base(), args.linux, args.qemu)
+    else:
+        status = demo.run(inputs.base(), args.linux, args.qemu, args.shell)
+    if not status and figures.is_own(args):
+        figures.note("attack" if args.attack else "run", start, said())
+    return status
 
 
 def _test(args: argparse.Namespace) -> int:
-    return suite.run(args.linux, args.qemu, args.filter, args.list, args.full, args.fresh)
+    start = figures.start()
+    status = suite.run(args.linux, args.qemu, args.filter, args.list, args.full, args.fresh)
+    if not status and figures.is_own(args) and not (args.filter or args.list or args.full):
+        figures.note("test", start, said())
+    return status
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -128,7 +140,7 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _docs(args: argparse.Namespace) -> int:
-    return docs.run(args.output, args.pictures)
+    return docs.run(args.output, args.pictures, args.figures)
 
 
 def _where(args: argparse.Namespace) -> Path:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import cache, inputs, needs, proc
+from . import cache, figures, inputs, needs, proc
 from .term import Problem, Progress, say
 
 DOCUMENTS = inputs.REPO / "Documentation"
@@ -112,7 +112,13 @@ def remarks(output: Path = OUTPUT) -> list[str]:
         return [*_pictures(), *_html(output)]
 
 
-def run(output: Path | None, pictures: bool) -> int:
+def run(output: Path | None, pictures: bool, written: bool) -> int:
+    if written:
+        figures.update()
+        problems = figures.stale()
+        for text in problems:
+            say(text)
+        return 1 if problems else 0
     if pictures:
         needs.ensure("docs")
         draw(PICTURES)

@@ -174,18 +174,30 @@ def _plot(base: Workloads, found: Costs, estimated: Estimate | None) -> str:
     return plot.svg(names, panels)
 
 
+def _means(results: Results) -> dict[str, Workloads]:
+    return {kernel: counts.workloads(rows) for kernel, rows in results.rows.items()}
+
+
+def _found(means: dict[str, Workloads]) -> Costs:
+    return {kernel: counts.costs(means[BASE], other) for kernel, other in means.items()
+            if kernel != BASE}
+
+
+def tables(results: Results) -> list[Table]:
+    """What was counted, a table for each quantity."""
+    means = _means(results)
+    return _costs(means[BASE], _found(means), _spread(results))
+
+
 def make(results: Results, output: Path) -> bool:
     """Show, and write results.md, .rst and .svg; whether no limit is broken."""
-    means = {kernel: counts.workloads(rows) for kernel, rows in results.rows.items()}
-    base = means[BASE]
-    found = {kernel: counts.costs(base, other) for kernel, other in means.items()
-             if kernel != BASE}
+    means = _means(results)
+    base, found = means[BASE], _found(means)
     estimated = estimate(means)
     verdicts = counts.limits(means)
-    tables = [*_costs(base, found, _spread(results)),
-              *([_estimates(estimated)] if estimated else []), _limits(verdicts)]
+    shown = [*tables(results), *([_estimates(estimated)] if estimated else []), _limits(verdicts)]
     say()
-    for line in (*results.about, "", *(line for table in tables for line in text(table))):
+    for line in (*results.about, "", *(line for table in shown for line in text(table))):
         say(line)
     if not estimated:
         say(f"No estimate: it is fitted to what '{UNBATCHED}' counts")
@@ -194,8 +206,8 @@ def make(results: Results, output: Path) -> bool:
     output.mkdir(parents=True, exist_ok=True)
     for kind, lines in (
         ("md", ["![The costs](results.svg)", "", *about, "",
-                *(line for table in tables for line in markdown(table))]),
-        ("rst", ["::", "", *about, "", *(line for table in tables for line in rst(table))]),
+                *(line for table in shown for line in markdown(table))]),
+        ("rst", ["::", "", *about, "", *(line for table in shown for line in rst(table))]),
     ):
         (output / f"results.{kind}").write_text("\n".join(lines).rstrip() + "\n")
     (output / "results.svg").write_text(_plot(base, found, estimated))

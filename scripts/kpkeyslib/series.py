@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -217,8 +218,10 @@ def _ready(where: Path) -> None:
         raise Problem(f"{where} has merge commits; a series is a line of commits (git rebase)")
 
 
-def _cover(where: Path, text: str, count: int) -> str:
+def _cover(where: Path, text: str, count: int, listed: str) -> str:
     """The cover letter with its own words, and what git makes of the series after them."""
+    text = re.sub(r"(?<=^Parts\n=====\n\n)(?: *\d.*\n(?: {8}.*\n)*)+",
+                  lambda _: _table_of_parts(listed), text, count=1, flags=re.M)
     span = f"{BASE_TAG}..HEAD"
     text = re.sub(r"^(Subject: \[PATCH )0+/\d+\]", rf"\g<1>{'0' * len(str(count))}/{count}]", text,
                   count=1, flags=re.M)
@@ -239,6 +242,46 @@ def _settle(repo: Path) -> None:
     (repo / "series.new").unlink(missing_ok=True)
 
 
+def _slug(name: str) -> str:
+    """A patch's name without its number."""
+    return name.split("-", 1)[1]
+
+
+def _with_comments(names: list[str], old: Path) -> str:
+    """The series file, with the comments that the old one has before patches of the same names."""
+    comments: dict[str, list[str]] = {}
+    kept: list[str] = []
+    there = {_slug(name) for name in names}
+    for line in old.read_text().splitlines() if old.is_file() else []:
+        if line.startswith("#"):
+            kept.append(line)
+        elif line.strip() and _slug(line.strip()) in there:
+            comments[_slug(line.strip())], kept = kept, []
+    return "".join(f"{line}\n" for name in names for line in (*comments.get(_slug(name), ()), name))
+
+
+def parts(text: str) -> list[tuple[int, int, str]]:
+    """The parts of a series file: first and last patch, and what the comment says."""
+    found: list[tuple[int, int, str]] = []
+    number = 0
+    for line in text.splitlines():
+        if line.startswith("# "):
+            found.append((number + 1, number, line[2:].strip()))
+        elif line.strip() and not line.startswith("#"):
+            number += 1
+            if found:
+                found[-1] = (found[-1][0], number, found[-1][2])
+    return found
+
+
+def _table_of_parts(text: str) -> str:
+    def line(first: int, last: int, what: str) -> str:
+        span = f"{first:>2}" + (f"-{last}" if last > first else "")
+        return textwrap.fill(what, 72, initial_indent=f"{span:<8}", subsequent_indent=" " * 8)
+
+    return "".join(f"{line(*part)}\n" for part in parts(text))
+
+
 def write(where: Path, repo: Path) -> list[str]:
     """Write patches/ and series from the tree, all or nothing; the names of the patches."""
     with cache.lock("refresh", repo):
@@ -255,15 +298,16 @@ def _write(where: Path, repo: Path) -> list[str]:
         names = sorted(path.name for path in new.iterdir())
         if not names:
             raise Problem(f"{where} has no commit on top of {BASE_TAG}")
+        listed = _with_comments(names, repo / "series")
         for path in old.iterdir() if old.is_dir() else []:
             # The words of the cover letter, and what is no patch, are written by hand.
             if path.name.startswith("0000-"):
-                (new / path.name).write_text(_cover(where, path.read_text(), len(names)))
+                (new / path.name).write_text(_cover(where, path.read_text(), len(names), listed))
             elif path.suffix != ".patch":
                 shutil.copy2(path, new)
             elif path.name in names and path.read_bytes() == (new / path.name).read_bytes():
                 shutil.copy2(path, new)
-        (new / "series").write_text("".join(f"{name}\n" for name in names))
+        (new / "series").write_text(listed)
         os.replace(new / "series", repo / "series.new")
         if old.is_dir():
             old.rename(away)

@@ -24,10 +24,19 @@ def is_full(err: BaseException) -> bool:
     return isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+_said: list[str] = []
+
+
+def said() -> list[str]:
+    """All lines so far."""
+    return list(_said)
+
+
 def say(text: str = "") -> None:
     """Print a line, on a line of its own even while a progress line is open."""
     clear()
     with _lock:
+        _said.extend(text.splitlines())
         print(text, flush=True)
 
 
