@@ -221,7 +221,7 @@ def _ready(where: Path) -> None:
 def _cover(where: Path, text: str, count: int, listed: str) -> str:
     """The cover letter with its own words, and what git makes of the series after them."""
     text = re.sub(r"(?<=^Parts\n=====\n\n)(?: *\d.*\n(?: {8}.*\n)*)+",
-                  lambda _: _table_of_parts(listed), text, count=1, flags=re.M)
+                  lambda old: _table_of_parts(listed) or old.group(), text, count=1, flags=re.M)
     span = f"{BASE_TAG}..HEAD"
     text = re.sub(r"^(Subject: \[PATCH )0+/\d+\]", rf"\g<1>{'0' * len(str(count))}/{count}]", text,
                   count=1, flags=re.M)
