@@ -288,7 +288,9 @@ def _lines(known: inputs.Base, linux: str | None, binary: str | None, bisect: bo
         for index, file in enumerate(all_.files):
             yield file.stem, _patch(all_, index, tree)
     yield "patches/ is what tree and refresh write", _written(all_)
-    yield "documents: figures are those of results, and these of the patches", figures.stale()
+    if not inputs.option():
+        # Documents are about the base at the top
+        yield "documents: figures are those of results, and these of the patches", figures.stale()
     yield "documents: HTML without warnings, pictures as committed", docs.remarks()
     for build in BUILDS:
         yield f"no new warning (W=1, sparse): {build.name}", _compiles(all_, build)

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cache, counts, inputs, matrix, report, series
+from . import cache, counts, inputs, matrix, qemu, report, series, suite
 from .results import DIRECTORY
 from .term import Problem
+from .testcase import Test
 
 RESULTS = inputs.REPO / "Documentation" / "results"
 TIMES = "times.json"
@@ -29,24 +31,35 @@ REPEAT = {"run": "scripts/kpkeys run", "attack": "scripts/kpkeys run --attack",
           "test": "scripts/kpkeys test"}
 
 
+# What nobody compiles: results stay those of the patches when it changes
+_WORDS = re.compile(r"a/(Documentation/|MAINTAINERS )")
+
+
+def _built_of(patch: Path) -> str:
+    """What a patch changes of what is built, without its message."""
+    files = re.split(r"^diff --git ", patch.read_text(errors="surrogateescape"), flags=re.M)[1:]
+    return "".join(file for file in files if not _WORDS.match(file))
+
+
 def _about() -> str:
-    """Which patches results are of: those of the kernel at the top, without messages."""
-    diffs = [re.sub(r"\A.*?^---$", "", path.read_text(errors="surrogateescape"), flags=re.S | re.M)
-             for path in series.patches(inputs.REPO / "series")]
-    digest = cache.digest(text.encode(errors="surrogateescape") for text in diffs)
-    return f"{len(diffs)} patches, {digest}"
+    """Which patches, of the kernel at the top and of QEMU, and which guest results are of."""
+    files = series.patches(inputs.REPO / "series")
+    diffs = [_built_of(path) for path in (*files, *series.patches(qemu.PATCHES / "series"))]
+    digest = cache.digest([*(text.encode(errors="surrogateescape") for text in diffs if text),
+                           inputs.REPO / "guest"])
+    return f"{len(files)} patches, {digest}"
 
 
 class Start(NamedTuple):
-    """When a command started, and what had been built by then."""
+    """When a command started, and what had been built by then, in part as well."""
 
     time: float
     built: frozenset[Path]
 
 
 def _built() -> frozenset[Path]:
-    return frozenset(path for kind in ("qemu", "kernel") for path in (cache.root() / kind).glob("*")
-                     if path.suffix != ".partial")
+    return frozenset(path for kind in ("qemu", "kernel")
+                     for path in (cache.root() / kind).glob("*"))
 
 
 def start() -> Start:
@@ -61,18 +74,23 @@ def is_own(args: argparse.Namespace) -> bool:
 def note(name: str, begin: Start, screen: Sequence[str]) -> None:
     """Keep what a command showed, and how long it took, from nothing or with everything built."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    # Not what was said while it fetched and built
-    first = re.compile(r"^(Kernel  |ok  )", re.M)
-    text = "\n".join(screen).replace(str(Path.home()), "~")
-    found = first.search(text)
+    # Not what was said while it fetched and built, and no place of this machine
+    text = "\n".join(screen)
+    for place, name_of_it in ((inputs.REPO, "."), (cache.root(), "~/.cache/kpkeys"),
+                              (Path.home(), "~")):
+        text = re.sub(rf"{re.escape(str(place))}(?=[/\s,]|$)", name_of_it, text)
+    found = re.search(r"^(Kernel  |ok  )", text, re.M)
     cache.write(DIRECTORY / f"{name}.txt",
                 f"# {_about()}\n{text[found.start() if found else 0:]}\n")
-    new = _built() - begin.built
-    # 'test' finds the emulator and a kernel that 'run' has built
-    if new and name != "test" and not any(path.parent.name == "qemu" for path in new):
+    if _built() == begin.built:
+        state = "warm"
+    elif len(begin.built) <= (2 if name == "test" else 0):
+        # 'test' finds what 'run' has built, an emulator and a kernel
+        state = "cold"
+    else:
         return
     times = _times(DIRECTORY)
-    times[f"{name}, {'cold' if new else 'warm'}"] = [
+    times[f"{name}, {state}"] = [
         round(time.monotonic() - begin.time), len(os.sched_getaffinity(0)), _about()]
     cache.write(DIRECTORY / TIMES, json.dumps(times, indent=1, sort_keys=True) + "\n")
 
@@ -93,8 +111,10 @@ def _lines(name: str) -> list[str]:
 
 
 def _shape(line: str) -> str:
-    """A line without its figures."""
-    return " ".join(re.sub(r"(0x)?\b[\da-f]*\d[\da-f]*\b|\d+(\.\d+)*", "#", line).split())
+    """A line without its figures. The name of a test is none."""
+    name = re.match(r"\s*ok +\S.*? (?=\([\d.]+ s\))|", line).group()  # type: ignore[union-attr]
+    rest = re.sub(r"0x[\da-f]+|\b[\da-f]*\d[\da-f]*\b|\d+", "#", line[len(name):])
+    return " ".join(f"{name}{rest}".split())
 
 
 def _excerpt(text: str, name: str, where: str) -> str:
@@ -104,12 +124,14 @@ def _excerpt(text: str, name: str, where: str) -> str:
         raise Problem(f"{where} has no block '{name}'")
     begin = text.index(mark) + len(mark)
     end = begin + len(re.match(r"(?:    .*\n|\n(?=    ))*", text[begin:]).group())  # type: ignore
-    new, shown = [], iter(_lines(name)[1:])
+    new, lines = [], _lines(name)[1:]
+    shown = iter(lines)
     for line in text[begin:end].splitlines():
         if not line.strip() or line.strip() in ("...", "| ...", "N passed, N failed"):
             new.append(line)
             continue
-        for found in shown:
+        # Tests run beside each other, and end in any order
+        for found in lines if name == "test" else shown:
             if _shape(found) == _shape(line):
                 new.append(f"    {found}".rstrip())
                 break
@@ -131,18 +153,68 @@ def _time(what: str) -> str:
     return _duration(times[what][0])
 
 
-def _of_how_many(what: str) -> str:
-    _time(what)
-    return _times(RESULTS)[what][2].split()[0]
+def _circumstance(which: int) -> str:
+    """Of the times from nothing: on how many CPUs (1), with how many patches (2)."""
+    found = set()
+    for what in ("run, cold", "test, cold"):
+        _time(what)
+        found.add(str(_times(RESULTS)[what][which]).split()[0])
+    if len(found) > 1:
+        raise Problem("Documentation/results has times from nothing that are of different patches or"
+                      " machines; run scripts/kpkeys run and test with an empty cache")
+    return found.pop()
 
 
 def _measured() -> Path:
     return inputs.REPO / "bench/results" / report.CSV
 
 
+def _tables() -> dict[str, report.Table]:
+    """What was counted, by the titles of tables."""
+    return {table.title: table for table in report.tables(counts.read(_measured()))}
+
+
+def _column(title: str, head: str) -> dict[str, float]:
+    table = _tables()[title]
+    return {row[0]: float(row[table.heads.index(head)].rstrip("%")) for row in table.rows
+            if row[table.heads.index(head)] != "-"}
+
+
+def _worst_off() -> tuple[str, float]:
+    """The workload with most instructions added with the protection off at boot."""
+    off = _column("Instructions", counts.OFF)
+    worst = max(off, key=lambda name: off[name])
+    return worst, off[worst]
+
+
+def _at_most_off() -> str:
+    return f"{math.ceil(10 * _worst_off()[1]) / 10:.1f}"
+
+
+def _missed(word: str) -> str:
+    """The factor by which the estimates miss what was posted."""
+    note = " ".join(_tables()[report.ESTIMATES].note.split())
+    return re.search(rf"([\d.]+) {word}", note)[1]  # type: ignore[index]
+
+
+def _short_table() -> str:
+    """The table of performance.rst: names and words are its own."""
+    insns, isbs = _column("Instructions", counts.ON), _column("ISBs", counts.ON)
+    off, times = _column("Instructions", counts.OFF), _column(report.ESTIMATES, "on: estimate")
+    lines = []
+    for line in re.findall(_SHORT_LINE, (inputs.REPO / _PERFORMANCE).read_text(), re.M):
+        name = line.split("``")[1]
+        # Switched off, nothing but instructions is added
+        against_off = 100 * ((100 + times[name]) / (100 + off[name]) - 1)
+        cells = (f"{insns[name]:.1f} %", f"{isbs[name]:.4g}", f"{times[name]:.1f} %")
+        lines.append(line[:60] + "".join(f"{cell:<{width}}" for cell, width
+                                         in zip(cells, (14, 12, 12))) + f"{against_off:.1f} %\n")
+    return "".join(lines)
+
+
 def _cost_table() -> str:
     """The table of the cover letter."""
-    found = {table.title: table for table in report.tables(counts.read(_measured()))}
+    found = _tables()
     columns = [("Instructions", counts.OFF), ("Instructions", counts.UNBATCHED),
                ("ISBs", counts.UNBATCHED), ("Instructions", counts.ON), ("ISBs", counts.ON),
                ("ISBs", counts.WITHOUT_ISB)]
@@ -158,8 +230,10 @@ def _cost_table() -> str:
 
     rows = ("fork-small", "fork-huge", "munmap-small", "munmap-huge", "processes", "fix_size-1",
             "fix_size-256", "vm_map_ram-1")
-    return "\n".join(f"{row:<14}" + "".join(f"{cell(*column, row):>9}" for column in columns)
-                     for row in rows)
+    widths = (8, 9, 9, 9, 8, 8)  # as the heads in the letter
+    return "".join(f"{row:<14}" + "".join(
+        f"{cell(*column, row):>{width}}" for column, width in zip(columns, widths)) + "\n"
+        for row in rows)
 
 
 def _counted() -> str:
@@ -167,27 +241,50 @@ def _counted() -> str:
     return found[1] if found else "no"
 
 
+_PERFORMANCE = "Documentation/performance.rst"
+_SHORT_LINE = r"^``[\w-]+`` .* %$"
+
 # Document, what stands there (the group is what is written), and what it must be
 _WRITTEN: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", r"In a git tree of Linux (\S+) ", lambda: inputs.release(_top(), "linux")),
-    ("README.md", r"at least one of its (\d+) rows", lambda: str(len(matrix.ROWS))),
-    ("README.md", r"it builds (\d+) kernels more", lambda: str(_kernels_of_matrix())),
-    ("README.md", r"when there were (\d+) patches", lambda: _of_how_many("run, cold")),
+    ("README.md", r"at least one of its (\d+) rows", lambda: str(len(matrix.rows()))),
+    ("README.md", r"it builds (\d+) kernels more", lambda: str(len(_kernels("matrix") - _quick()))),
+    ("README.md", r"These take (\d+) more kernels",
+     lambda: str(len(_kernels("") - _kernels("matrix") - _quick()))),
+    ("Documentation/testing.rst", r"It takes (\d+) kernels",
+     lambda: str(len(_kernels("matrix") | _quick()))),
+    ("Documentation/testing.rst", r"kernels, (\d+) of\s+which ``test`` builds in any case",
+     lambda: str(len(_quick()))),
+    ("README.md", r"Measured on (\d+) cores", lambda: _circumstance(1)),
+    ("README.md", r"when there were (\d+) patches", lambda: _circumstance(2)),
     ("README.md", r"`run` took\s+([\d.]+ \w+)", lambda: _time("run, cold")),
     ("README.md", r"`test` after it ([\d.]+ \w+)", lambda: _time("test, cold")),
     ("README.md", r"everything built: `run` ([\d.]+ \w+)", lambda: _time("run, warm")),
     ("README.md", r"everything built: `run` [\d.]+ \w+,\s`test` ([\d.]+ \w+)",
      lambda: _time("test, warm")),
     ("patches/0000-cover-letter.txt", r"^((?:[a-z_]+[\w-]* +(?:[-+][\d.]+% .*)\n?)+)",
-     lambda: _cost_table() + "\n"),
-    ("patches/0000-cover-letter.txt", r"Counted with (\d+) patches", _counted),
+     _cost_table),
+    ("patches/0000-cover-letter.txt", r"Counted with\s+(\d+)\s+patches", _counted),
     ("patches/0000-cover-letter.txt", r"^Base: Linux (\S+),",
      lambda: inputs.release(_top(), "linux")),
-    ("Documentation/performance.rst", r"Counted with (\d+) patches", _counted),
+    (_PERFORMANCE, rf"((?:{_SHORT_LINE}\n)+)", _short_table),
+    (_PERFORMANCE, r"by a factor of ([\d.]+) in the mean", lambda: _missed("in the mean")),
+    (_PERFORMANCE, r"in the mean and of ([\d.]+) at worst", lambda: _missed("at worst")),
+    (_PERFORMANCE, r"off at boot, the worst is ``(\S+)``", lambda: _worst_off()[0]),
+    (_PERFORMANCE, r"off at boot, the worst is ``\S+`` with ([\d.]+) %",
+     lambda: f"{_worst_off()[1]:.2f}"),
+    ("Documentation/carrying.rst", r"at most ([\d.]+) % more instructions", _at_most_off),
+    ("Documentation/index.rst", r"at most ([\d.]+) % more instructions", _at_most_off),
+    (_PERFORMANCE, r"Counted with\s+(\d+)\s+patches", _counted),
     ("README.md", r"\(patches/(\S+Describe-kernel-protection-keys\.patch)\)", lambda: _document()),
     ("Documentation/kernel.rst", r"``patches/(\S+Describe-kernel-protection-keys\.patch)``",
      lambda: _document()),
 )
+
+
+# A QEMU of another version is taken if BASE's is gone; the documents name that of BASE
+_WRITTEN += tuple(("qemu/README.rst", pattern, lambda: _top()["qemu"]["version"]) for pattern in (
+    r"the TCG emulation of QEMU (\S+)\. ", r"``qemu_([\d.]+)\+ds", r"^    cd qemu-(\S+)$"))
 
 
 def _document() -> str:
@@ -200,51 +297,75 @@ def _top() -> inputs.Base:
     return inputs.base(inputs.REPO / "BASE")
 
 
-def _kernels_of_matrix() -> int:
-    """Kernels that the matrix has built beside the one that 'test' builds anyway."""
-    return len({matrix.variant(row) for row in matrix.rows()} - {""})
+def _tests(group: str) -> list[Test]:
+    return [test for test in suite.tests() if test.name.startswith(group)]
 
 
-def _documents() -> Iterator[tuple[Path, str]]:
-    """Each document with figures, and what it must be."""
+def _kernels(group: str) -> set[str]:
+    """The kernels that tests are run on."""
+    return {test.variant for test in _tests(group)}
+
+
+def _quick() -> set[str]:
+    """Those that 'test' builds without --full."""
+    return {test.variant for test in suite.tests() if test.quick}
+
+
+def _documents() -> tuple[dict[Path, str], list[str]]:
+    """What each document with figures must be, and why some figures are left as they are."""
     texts: dict[str, str] = {}
+    missing: list[str] = []
     for name, pattern, value in _WRITTEN:
-        text = texts.get(name) or (inputs.REPO / name).read_text()
+        text = texts.setdefault(name, (inputs.REPO / name).read_text())
         found = re.search(pattern, text, re.M)
         if not found:
             raise Problem(f"{name} has nothing that matches {pattern}: change it or figures.py")
-        texts[name] = text[:found.start(1)] + value() + text[found.end(1):]
+        try:
+            texts[name] = text[:found.start(1)] + value() + text[found.end(1):]
+        except Problem as err:
+            missing.append(str(err))
     for block in REPEAT:
-        texts["README.md"] = _excerpt(texts["README.md"], block, "README.md")
-    for name, text in texts.items():
-        yield inputs.REPO / name, text
+        try:
+            texts["README.md"] = _excerpt(texts["README.md"], block, "README.md")
+        except Problem as err:
+            missing.append(str(err))
+    return {inputs.REPO / name: text for name, text in texts.items()}, list(dict.fromkeys(missing))
 
 
 def update() -> None:
-    """Take new results in, and write the documents."""
-    RESULTS.mkdir(exist_ok=True)
-    times = _times(RESULTS)
-    times.update(_times(DIRECTORY))
-    cache.write(RESULTS / TIMES, json.dumps(times, indent=1, sort_keys=True) + "\n")
-    for name in REPEAT:
-        new = DIRECTORY / f"{name}.txt"
-        if new.exists() and new.read_text().startswith(f"# {_about()}\n"):
-            cache.write(RESULTS / new.name, new.read_text())
-    for path, text in _documents():
+    """Take new results in, and write the documents; what has no results stays as it is."""
+    times = {**_times(RESULTS), **_times(DIRECTORY)}
+    new = [path for path in (DIRECTORY / f"{name}.txt" for name in REPEAT)
+           if path.exists() and path.read_text().startswith(f"# {_about()}\n")]
+    if times or new:
+        RESULTS.mkdir(exist_ok=True)
+        cache.write(RESULTS / TIMES, json.dumps(times, indent=1, sort_keys=True) + "\n")
+    for path in new:
+        cache.write(RESULTS / path.name, path.read_text())
+    for path, text in _documents()[0].items():
         if path.read_text() != text:
             cache.write(path, text)
 
 
+def changed() -> list[str]:
+    """Documents that are not as update() would write them, of the results that there are."""
+    return [f"{path.relative_to(inputs.REPO)} is not what 'kpkeys docs --figures' writes"
+            for path, text in _documents()[0].items() if path.read_text() != text]
+
+
 def stale() -> list[str]:
-    """What is not as update() would write it, or measured of other patches."""
-    try:
-        found = [f"{path.relative_to(inputs.REPO)} is not what 'kpkeys docs --figures' writes"
-                 for path, text in _documents() if path.read_text() != text]
-        for name, command in REPEAT.items():
-            if _lines(name)[0] != f"# {_about()}":
-                found.append(f"Documentation/results/{name}.txt is of other patches; repeat: {command}")
-    except Problem as err:
-        return [str(err)]
+    """What is not as update() would write it, was not measured, or of other patches."""
+    found = changed() + _documents()[1]
+    about = _about()
+    for name, command in REPEAT.items():
+        path = RESULTS / f"{name}.txt"
+        if path.exists() and path.read_text().splitlines()[0] != f"# {about}":
+            found.append(f"Documentation/results/{name}.txt is of other patches; repeat: {command}")
+    # Times from nothing may be older: the document says of how many patches they are
+    for name, (_, _, of) in _times(RESULTS).items():
+        if name.endswith(", warm") and of != about:
+            found.append(f"the time of '{name}' is of other patches; repeat:"
+                         f" {REPEAT[name.split(',')[0]]}")
     if _counted() != str(len(series.patches(inputs.REPO / "series"))):
         found.append(f"bench/results are of {_counted()} patches; repeat: scripts/kpkeys bench"
                      " --output bench/results")

@@ -16,6 +16,7 @@ from .plot import number
 from .term import say
 
 CSV = "results.csv"
+ESTIMATES = "Posted times and estimates"
 _MARKS = (OFF, UNBATCHED, ON, WITHOUT_ISB)  # in the order of the plot's kinds of marks
 _NEITHER = "-"
 
@@ -109,7 +110,7 @@ def estimate(means: dict[str, Workloads]) -> Estimate | None:
 
 def _estimates(found: Estimate) -> Table:
     names = list(dict.fromkeys(name for column in found.columns.values() for name in column))
-    return Table("Posted times and estimates", found.note, ["workload", *found.columns],
+    return Table(ESTIMATES, found.note, ["workload", *found.columns],
                  [[name, *(number(column[name]) if name in column else _NEITHER
                            for column in found.columns.values())] for name in names])
 
@@ -186,7 +187,9 @@ def _found(means: dict[str, Workloads]) -> Costs:
 def tables(results: Results) -> list[Table]:
     """What was counted, a table for each quantity."""
     means = _means(results)
-    return _costs(means[BASE], _found(means), _spread(results))
+    estimated = estimate(means)
+    return [*_costs(means[BASE], _found(means), _spread(results)),
+            *([_estimates(estimated)] if estimated else [])]
 
 
 def make(results: Results, output: Path) -> bool:
@@ -195,7 +198,7 @@ def make(results: Results, output: Path) -> bool:
     base, found = means[BASE], _found(means)
     estimated = estimate(means)
     verdicts = counts.limits(means)
-    shown = [*tables(results), *([_estimates(estimated)] if estimated else []), _limits(verdicts)]
+    shown = [*tables(results), _limits(verdicts)]
     say()
     for line in (*results.about, "", *(line for table in shown for line in text(table))):
         say(line)

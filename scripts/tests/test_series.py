@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import series
+from kpkeyslib import inputs, series
 from kpkeyslib.term import Problem
 
 from .support import AUTHOR, Scratch, commit, edit, mini_kernel
@@ -90,6 +90,23 @@ class Series(Scratch):
         self.assertRegex(text, r"\(1\):\n  mm: change a line\n\n .* \| .*\n 1 file changed")
         self.assertNotIn("old", text)
         self.assertEqual((self.repo / "series").read_text(), "0001-mm-change-a-line.patch\n")
+
+    def test_git_am_takes_the_directory_as_it_stands(self) -> None:
+        (self.repo / "patches" / series.COVER).write_text("Subject: [PATCH 0/2] T\n\nWords.\n")
+        series.refresh(self.tree, self.repo)
+        with series.sparse_tree(self.base_tree, self.base,
+                                series.patches(self.repo / "series")) as tree:
+            series.git(tree, "am", "--quiet", *sorted((self.repo / "patches").glob("*.patch")))
+            self.assertEqual(series.git(tree, "rev-parse", "HEAD^{tree}"),
+                             series.git(self.tree, "rev-parse", "HEAD^{tree}"))
+
+    def test_each_series_is_what_the_pattern_finds(self) -> None:
+        found = [inputs.REPO / "series", inputs.REPO / "qemu/series",
+                 *inputs.REPO.glob("backports/*/series")]
+        self.assertGreater(len(found), 2)
+        for path in found:
+            self.assertEqual(sorted((path.parent / "patches").glob("*.patch")),
+                             series.patches(path))
 
     def refused(self, pattern: str) -> None:
         before = self.files()
