@@ -16,6 +16,8 @@ from . import cache, inputs, proc
 from .term import Problem, Progress, say
 
 BASE_TAG = "kpkeys-base"
+# Beside the patches, but 'git am patches/*.patch' must not find it
+COVER = "0000-cover-letter.txt"
 
 # The user's git configuration must not change commits or patches.
 _GIT_ENV = {
@@ -220,8 +222,7 @@ def _ready(where: Path) -> None:
 
 def _cover(where: Path, text: str, count: int, listed: str) -> str:
     """The cover letter with its own words, and what git makes of the series after them."""
-    text = re.sub(r"(?<=^Parts\n=====\n\n)(?: *\d.*\n(?: {8}.*\n)*)+",
-                  lambda old: _table_of_parts(listed) or old.group(), text, count=1, flags=re.M)
+    text = _with_parts(text, listed)
     span = f"{BASE_TAG}..HEAD"
     text = re.sub(r"^(Subject: \[PATCH )0+/\d+\]", rf"\g<1>{'0' * len(str(count))}/{count}]", text,
                   count=1, flags=re.M)
@@ -282,6 +283,13 @@ def _table_of_parts(text: str) -> str:
     return "".join(f"{line(*part)}\n" for part in parts(text))
 
 
+def _with_parts(letter: str, listed: str) -> str:
+    """A cover letter with the table of the parts that the series file names, if it does."""
+    table = _table_of_parts(listed)
+    return re.sub(r"(?<=^Parts\n=====\n\n)(?: *\d.*\n(?: {8}.*\n)*)+", lambda _: table, letter,
+                  count=1, flags=re.M) if table else letter
+
+
 def write(where: Path, repo: Path) -> list[str]:
     """Write patches/ and series from the tree, all or nothing; the names of the patches."""
     with cache.lock("refresh", repo):
@@ -301,7 +309,7 @@ def _write(where: Path, repo: Path) -> list[str]:
         listed = _with_comments(names, repo / "series")
         for path in old.iterdir() if old.is_dir() else []:
             # The words of the cover letter, and what is no patch, are written by hand.
-            if path.name.startswith("0000-"):
+            if path.name == COVER:
                 (new / path.name).write_text(_cover(where, path.read_text(), len(names), listed))
             elif path.suffix != ".patch":
                 shutil.copy2(path, new)

@@ -154,7 +154,13 @@ class Parts(Scratch):
     def test_the_cover_letter_has_them(self) -> None:
         found = series.parts("# one\n0001-a.patch\n0002-b.patch\n# two\n0003-c.patch\n")
         self.assertEqual(found, [(1, 2, "one"), (3, 3, "two")])
-        for where in (inputs.REPO, *sorted((inputs.REPO / "backports").iterdir())):
-            table = series._table_of_parts((where / "series").read_text())
-            self.assertTrue(table)
-            self.assertIn(table, (where / "patches/0000-cover-letter.txt").read_text())
+        for path in (inputs.REPO / "series", *inputs.REPO.glob("backports/*/series")):
+            table = series._table_of_parts(path.read_text())
+            letter = (path.parent / "patches" / series.COVER).read_text()
+            self.assertTrue(table, path)
+            self.assertIn(f"Parts\n=====\n\n{table}", letter)
+
+    def test_a_series_without_comments_leaves_the_letter_its_table(self) -> None:
+        letter = "Parts\n=====\n\n 1-2    by hand\n\nMore.\n"
+        self.assertEqual(series._with_parts(letter, "0001-a.patch\n"), letter)
+        self.assertIn("\n 1      one\n\nMore.", series._with_parts(letter, "# one\n0001-a.patch\n"))
