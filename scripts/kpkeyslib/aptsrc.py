@@ -28,6 +28,10 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TRUST = f"signed-by={KEYRING}"
 SUITES = ("stable-backports", "experimental", "unstable", "testing", "stable", "oldstable",
           "oldstable-backports")
+# What apt says of a site that does not answer, and of a file that a list names and no site has
+_AWAY = re.compile(r"could not (connect|resolve)|unable to connect|connection (failed|refused)"
+                   r"|timed out|resolving|unreachable", re.I)
+_GONE = re.compile(r"\b404\b|File not found")
 
 
 def available() -> bool:
@@ -89,7 +93,8 @@ def _state_of(site: str, suite: str, kind: str, arch: str) -> Path:
 
 
 @functools.lru_cache(maxsize=None)  # lists are fresh enough for a whole command
-def _lists(state: Path, site: str, suite: str, kind: str, arch: str, named: bool) -> list[str]:
+def _lists(state: Path, site: str, suite: str, kind: str, arch: str) -> tuple[list[str], str]:
+    """apt options for a private state of one suite, with fresh lists; or why it is no use."""
     for part in ("state/lists/partial", "cache/archives/partial", "etc"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
@@ -121,15 +126,8 @@ def _lists(state: Path, site: str, suite: str, kind: str, arch: str, named: bool
     except DiskFull:
         raise
     except Problem as err:
-        if named:
-            say(f"Debian {suite} is no use: {err}")
-        return []
-    return args
-
-
-def _suite(site: str, suite: str, kind: str, arch: str, named: bool = True) -> list[str]:
-    """apt options for a private state of one suite, with fresh lists; [] if it has none."""
-    return _lists(_state_of(site, suite, kind, arch), site, suite, kind, arch, named)
+        return [], str(err)
+    return args, ""
 
 
 def _codename(site: str, suite: str, kind: str, arch: str) -> str:
@@ -146,28 +144,37 @@ def _places(suites: tuple[str, ...], kind: str, arch: str) -> Iterator[tuple[lis
     """apt options for each suite, and its name, once each; most likely ones first.
 
     A site may be late in updating 'stable', and have 'trixie' up to date, so that both are
-    looked at. Debian's site for security has versions that stable does not have yet.
+    looked at. Debian's site for security has versions that stable does not have yet. A suite
+    that a site does not have is no error; of a site that does not answer no more is asked.
     """
     sites = _sites()
     seen: set[tuple[str, str]] = set()
+    away: set[str] = set()
     codenames: list[str] = []
 
     def look(site: str, suite: str) -> Iterator[tuple[list[str], str]]:
-        if (site, suite) not in seen:
-            seen.add((site, suite))
-            args = _suite(site, suite, kind, arch, suite in suites)
-            if args:
-                codenames.append(_codename(site, suite, kind, arch))
-                yield args, suite
+        if (site, suite) in seen or site in away:
+            return
+        seen.add((site, suite))
+        args, error = _lists(_state_of(site, suite, kind, arch), site, suite, kind, arch)
+        if args:
+            codenames.append(_codename(site, suite, kind, arch))
+            yield args, suite
+        elif _AWAY.search(error):
+            away.add(site)
+            say(f"{site} is not asked for more: {error}")
+        elif not _GONE.search(error) and "does not have a Release file" not in error:
+            say(f"Debian {suite} is no use: {error}")
 
     main = [site for site, label in sites if label == "Debian"]
     for site in main:
         for suite in suites:
             yield from look(site, suite)
+    names = dict.fromkeys(codenames)
     for site in main:
-        for suite in list(dict.fromkeys(codenames)):
+        for suite in (*names, *(f"{name}-backports" for name in names if "-" not in name)):
             yield from look(site, suite)
-    releases = [suite for suite in (*suites, *codenames) if "-" not in suite]
+    releases = [suite for suite in (*suites, *names) if "-" not in suite]
     for site in (site for site, label in sites if label == "Debian-Security"):
         for suite in dict.fromkeys(releases):
             yield from look(site, f"{suite}-security")
@@ -246,10 +253,22 @@ class Offer(NamedTuple):
     kind: str
     args: list[str]
 
-    def get(self, into: Path) -> Path:
-        """The .deb, or with kind deb-src the upstream archive, in the directory."""
-        with _state():
-            return _download(self.args, self.package, self.version, self.suite, into, self.kind)
+    def get(self, into: Path) -> Path | None:
+        """The .deb, or with kind deb-src the upstream archive, in the directory.
+
+        None if the site does not have it: a list may be older than what it lists.
+        """
+        try:
+            with _state():
+                return _download(self.args, self.package, self.version, self.suite, into,
+                                 self.kind)
+        except DiskFull:
+            raise
+        except Problem as err:
+            if not _GONE.search(str(err)):
+                raise
+            say(f"{self.package} {self.version} is listed in Debian {self.suite}, and is not there")
+            return None
 
 
 def offers(
@@ -259,9 +278,14 @@ def offers(
     arch: str | None = None,
     suites: tuple[str, ...] = SUITES,
 ) -> Iterator[Offer]:
-    """What the suites have of a package: the wanted versions at once, then others, newest first."""
+    """What the suites have of a package: the wanted versions at once, then others, newest first.
+
+    A release comes before a candidate of the next (7.4~rc1).
+    """
+    if not available():
+        return
     arch = arch or _host_arch()
-    others: dict[str, Offer] = {}
+    others: list[Offer] = []
     places = _places(suites, kind, arch)
     while True:
         with _state():
@@ -275,9 +299,10 @@ def offers(
             if wanted(offer.version):
                 yield offer
             else:
-                others.setdefault(offer.version, offer)
-    for version in newest_first(list(others)):
-        yield others[version]
+                others.append(offer)
+    order = newest_first([offer.version for offer in others])
+    yield from sorted(others, key=lambda offer: ("~rc" in offer.version,
+                                                 order.index(offer.version)))
 
 
 def fetch(
@@ -287,12 +312,18 @@ def fetch(
     kind: str = "deb",
     arch: str | None = None,
     suites: tuple[str, ...] = SUITES,
+    others: bool = False,
 ) -> Path | None:
-    """The .deb (or, kind deb-src, the upstream archive) of the first version that is wanted."""
-    if not available():
-        return None
-    offer = next(offers(package, wanted.match, kind, arch, suites), None)
-    return offer.get(into) if offer and wanted.match(offer.version) else None
+    """The .deb (or, kind deb-src, the upstream archive) of the first version that is wanted, or,
+    with others, of the newest if none is.
+    """
+    for offer in offers(package, wanted.match, kind, arch, suites):
+        if not others and not wanted.match(offer.version):
+            break
+        path = offer.get(into)
+        if path:
+            return path
+    return None
 
 
 def _depends(args: list[str], package: str) -> list[str]:

@@ -100,8 +100,9 @@ def _setup(args: argparse.Namespace) -> int:
     known = inputs.base()
     built = kernel.build(known, args.linux)
     emulator = qemu.find(known, args.qemu)
-    say(f"kernel:   {built.image} ({built.source.name}, {built.patches} patches)")
-    say(f"emulator: {emulator.binary} ({emulator.name})")
+    say(f"kernel:   {built.image} ({built.source.name}, {built.patches} patches;"
+        f" {built.source.origin})")
+    say(f"emulator: {emulator.binary} ({emulator.name}; {emulator.origin})")
     return 0
 
 

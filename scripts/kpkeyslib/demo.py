@@ -150,8 +150,10 @@ def heading(built: kernel.Kernel, emulator: qemu.Emulator, found: list[Record]) 
     series = f" and {built.patches} patches" if built.patches else ""
     say(f"Kernel    {built.source.name}{series}, {built.compiler}")
     say(f"          {built.directory}")
+    say(f"          {built.source.origin}")
     say(f"Emulator  {emulator.name}")
     say(f"          {emulator.binary}")
+    say(f"          {emulator.origin}")
     for system in select(found, "system"):
         say(f"Machine   {system.get('cpus')} CPUs at EL{system.get('el')}, {system.get('va')}-bit"
             f" addresses, {system.get('levels')} levels, linear map by {system.get('linear')}")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import configparser
 import http.client
+import lzma
 import os
 import re
 import shutil
+import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -78,11 +81,6 @@ def archives(known: Base, which: str, subset: bool = False) -> Iterator[tuple[st
         section = known[name]
         if section.get("input") == which and section.getboolean("subset", False) == subset:
             yield name, section.get("sha256", "")
-
-
-def everything(known: Base, which: str) -> list[tuple[str, str]]:
-    """(name, sha256) of the archives that BASE knows, cut-down ones too."""
-    return [*archives(known, which), *archives(known, which, subset=True)]
 
 
 def release(known: Base, which: str) -> str:
@@ -158,59 +156,33 @@ class Found(NamedTuple):
     other: str = ""
 
 
-def _urls(known: Base, which: str, key: str) -> Iterator[Found]:
-    """What BASE has a URL for."""
+def _fetched(known: Base, which: str) -> Iterator[Found]:
+    """What an earlier run has fetched, and was stopped before it used it."""
     for name, wanted in archives(known, which):
-        url = known[name].get(key)
-        if not url or not wanted:
-            continue
+        path = cache.root() / "archives" / name
+        if path.exists() and cache.sha256(path) == wanted:
+            yield Found(path, wanted)
+
+
+def _urls(known: Base, which: str, key: str, tried: list[str]) -> Iterator[Found]:
+    """What BASE has URLs for."""
+    for name, wanted in archives(known, which):
         directory = cache.root() / "archives"
         directory.mkdir(exist_ok=True)
-        with cache.lock(f"archives/{name}"):
-            path, partial = directory / name, directory / (name + ".partial")
-            if not path.exists():
+        path, partial = directory / name, directory / (name + ".partial")
+        for url in known[name].get(key, "").split():
+            with cache.lock(f"archives/{name}"):
                 if not _download(url, partial):
+                    tried.append(f"{url}: not available")
                     continue
-                try:
-                    verify(partial, wanted)
-                except Problem:
+                if cache.sha256(partial) != wanted:
+                    tried.append(f"{url}: wrong checksum")
+                    say(f"  not taken: {url} has the wrong checksum")
                     partial.unlink()
-                    raise
+                    continue
                 partial.rename(path)
-        yield Found(path, wanted)
-
-
-def _packages(known: Base, which: str) -> Iterator[Found]:
-    """From Debian: packages that apt's signatures vouch for, that which BASE names first."""
-    section = known[which]
-    named = re.compile(rf"(\d+:)?{re.escape(release(known, which))}(?![0-9.])")
-    kind = "deb" if which == "linux" else "deb-src"
-    suites = tuple(dict.fromkeys((*section.get("suite", "").split(), *aptsrc.SUITES)))
-    directory = cache.root() / "archives" / f"{which}.new"
-    if not aptsrc.available():
-        return
-    cache.need_space(4e8)
-    for offer in aptsrc.offers(section["package"], named.match, kind, suites=suites):
-        if not same_series(section["version"], offer.version):
-            continue
-        with cache.lock(f"archives/{which}"):
-            cache.discard(directory)
-            try:
-                path = offer.get(directory)
-            except Problem as err:
-                if not re.search(r"\b404\b", str(err)):
-                    raise
-                # Listed, but superseded by the time that it was asked for
-                say(f"{offer.package} {offer.version} has left Debian {offer.suite}")
-                continue
-            total = cache.sha256(path)
-            if path.name in known and known[path.name].get("sha256"):
-                verify(path, known[path.name]["sha256"])
-            final = directory.parent / path.name
-            path.rename(final)
-            shutil.rmtree(directory)
-        ours = total in dict(archives(known, which)).values()
-        yield Found(final, total, "" if ours else f"{offer.package} {offer.version}")
+            yield Found(path, wanted)
+            break
 
 
 def same_series(wanted: str, version: str) -> bool:
@@ -225,62 +197,148 @@ def same_series(wanted: str, version: str) -> bool:
     return numbers(upstream) >= numbers(wanted)
 
 
-def _candidates(known: Base, which: str) -> Iterator[Found]:
+def named(known: Base, which: str) -> re.Pattern[str]:
+    """The versions of Debian's package that are the one that BASE names."""
+    return re.compile(rf"(\d+:)?{re.escape(release(known, which))}(?![0-9.~])")
+
+
+def suites(known: Base, which: str) -> tuple[str, ...]:
+    """Where to look, those first that BASE names."""
+    return tuple(dict.fromkeys((*known[which].get("suite", "").split(), *aptsrc.SUITES)))
+
+
+def _package(known: Base, which: str, offer: aptsrc.Offer, tried: list[str]) -> Found | None:
+    """A package that apt's signatures vouch for."""
+    directory = cache.root() / "archives" / f"{which}.new"
+    name = f"{offer.package} {offer.version}"
+    with cache.lock(f"archives/{which}"):
+        cache.discard(directory)
+        cache.need_space(4e8)
+        path = offer.get(directory)
+        if path is None:
+            tried.append(f"{name}: listed in Debian {offer.suite}, and not there")
+            return None
+        total = cache.sha256(path)
+        if total != known.get(path.name, "sha256", fallback=total):
+            tried.append(f"{name}: wrong checksum")
+            return None
+        final = directory.parent / path.name
+        path.rename(final)
+        cache.discard(directory)
+    return Found(final, total, "" if total in dict(archives(known, which)).values() else name)
+
+
+def _packages(known: Base, which: str, tried: list[str]) -> Iterator[Found]:
+    """From Debian: what BASE names, then other releases, the newest first.
+
+    A candidate for a release only comes after the place that keeps what BASE names.
+    """
+    section, right = known[which], named(known, which)
+    kind = "deb" if which == "linux" else "deb-src"
+    seen, later = set(), []
+
+    def get(offer: aptsrc.Offer) -> Iterator[Found]:
+        # Debian's revisions have the same upstream archive
+        key = offer.version if kind == "deb" else offer.version.rsplit("-", 1)[0]
+        if key not in seen:
+            found = _package(known, which, offer, tried)
+            if found:
+                seen.add(key)
+                yield found
+
+    for offer in aptsrc.offers(section["package"], right.match, kind, None, suites(known, which)):
+        if not same_series(section["version"], offer.version):
+            continue
+        if "~rc" in offer.version and not right.match(offer.version):
+            later.append(offer)
+            continue
+        yield from get(offer)
+    yield from _urls(known, which, "keeps", tried)
+    for offer in later:
+        yield from get(offer)
+
+
+def _candidates(known: Base, which: str, tried: list[str]) -> Iterator[Found]:
     """Each archive that may do, in the order in which they are wanted."""
     found = _distfile(known, which, subset=False)
     if found:
         yield Found(*found)
-    yield from _urls(known, which, "url")
-    yield from _packages(known, which)
-    # What a suite has no longer, this place keeps
-    yield from _urls(known, which, "keeps")
+    yield from _fetched(known, which)
+    yield from _urls(known, which, "url", tried)
+    yield from _packages(known, which, tried)
     found = _distfile(known, which, subset=True)
     if found:
         say(f"NOTE: no complete source of {which} to be had; using the cut-down {found[0].name}")
         yield Found(*found)
 
 
-def obtain(known: Base, which: str, take: Callable[[Path, str], T]) -> T:
-    """What take() makes of the archive of linux or qemu and its sha256, from the first place
-    that has it. Of another version than BASE names, what take() refuses is passed over.
+def instead(known: Base, which: str, other: str) -> str:
+    """What is said of another version than BASE names."""
+    return (f"NOTE: {known[which]['package']} {release(known, which)} is not to be had; taking"
+            f" {other} instead, to which the series applies")
+
+
+def obtain(known: Base, which: str, check: Callable[[Path], None], take: Callable[[Found], T]) -> T:
+    """What take() makes of the archive of linux or qemu, from the first place that has it.
+
+    Another version than BASE names is passed over if check() refuses it.
     """
-    refused = []
-    for found in _candidates(known, which):
+    tried: list[str] = []
+    for found in _candidates(known, which, tried):
         try:
-            if not found.other:
-                return take(found.path, found.total)
-            try:
-                made = take(found.path, found.total)
-            except DiskFull:
-                raise
-            except Problem as err:
-                say(f"{found.other} is not taken: {err}")
-                refused.append(found.other)
-                continue
-            say(f"NOTE: {known[which]['package']} {release(known, which)} is not to be had;"
-                f" {found.other} is taken instead")
-            return made
+            if found.other:
+                try:
+                    check(found.path)
+                except DiskFull:
+                    raise
+                except Problem as err:
+                    tried.append(f"{found.other}: {str(err).splitlines()[0]}")
+                    say(f"not taken: {tried[-1]}")
+                    continue
+                say(instead(known, which, found.other))
+            return take(found)
         finally:
             if found.path.parent == cache.root() / "archives":
                 found.path.unlink(missing_ok=True)
     names = ", ".join(name for name, _ in archives(known, which))
     raise Problem(
-        f"no source of {which} {release(known, which)} to be had (offline?)"
-        + (f", and the series does not apply to {', '.join(refused)}" if refused else "")
-        + f": put one of {names} into a directory and set KPKEYS_DISTFILES to it"
-        + (", or pass --linux" if which == "linux" else "")
+        f"no source of {which} {release(known, which)} to be had"
+        f" ({'; '.join(dict.fromkeys(tried)) or 'offline?'}): put one of {names} into a directory"
+        " and set KPKEYS_DISTFILES to it" + (", or pass --linux" if which == "linux" else "")
     )
+
+
+def _inner(path: Path, into: Path) -> Path:
+    """The archive, or the one inside a Debian package."""
+    if path.suffix != ".deb":
+        return path
+    proc.run(["dpkg-deb", "-x", path, into / "deb"], into / "unpack.log", f"unpacking {path.name}")
+    inner = sorted((into / "deb").glob("usr/src/*.tar.*"))
+    if len(inner) != 1:
+        raise Problem(f"{path.name} holds no source archive")
+    return inner[0]
+
+
+def unpack_some(path: Path, into: Path, names: list[str]) -> None:
+    """Of an archive just these files, those of them that it has, without its own directory."""
+    wanted = set(names)
+    try:
+        with tarfile.open(_inner(path, into.parent), "r|*") as packed:
+            for member in packed:
+                name = member.name.removeprefix("./").partition("/")[2]
+                data = packed.extractfile(member) if name in wanted and member.isfile() else None
+                if data:
+                    (into / name).parent.mkdir(parents=True, exist_ok=True)
+                    (into / name).write_bytes(data.read())
+                    (into / name).chmod(member.mode)
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as err:
+        raise Problem(f"unpacking {path.name} failed: {err}") from None
 
 
 def unpack(path: Path, into: Path, what: str) -> Path:
     """Unpack an archive, or the one inside a Debian package; the directory it holds."""
     log = into / "unpack.log"
-    if path.suffix == ".deb":
-        proc.run(["dpkg-deb", "-x", path, into / "deb"], log, f"unpacking {path.name}")
-        inner = sorted((into / "deb").glob("usr/src/*.tar.*"))
-        if len(inner) != 1:
-            raise Problem(f"{path.name} holds no source archive")
-        path = inner[0]
+    path = _inner(path, into)
     progress = Progress(f"Unpacking {what}")
     count = 0
 

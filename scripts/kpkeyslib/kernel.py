@@ -51,6 +51,7 @@ class Source(NamedTuple):
     tree: Path
     commit: str | None
     name: str
+    origin: str = ""  # the archive, directory or repository that it came from
 
 
 class Kernel(NamedTuple):
@@ -95,7 +96,7 @@ def _commit_base(tree: Path, version: str) -> None:
     progress.done()
 
 
-def _import(key: str, version: str, fill) -> Source:
+def _import(key: str, version: str, fill, origin: str) -> Source:
     def make(partial: Path) -> None:
         cache.need_space(4.5e9)
         tree = fill(partial)
@@ -106,11 +107,12 @@ def _import(key: str, version: str, fill) -> Source:
     tree = cache.entry("linux", key, make) / "src"
     commit = series.git(tree, "rev-parse", series.BASE_TAG).strip()
     name = series.git(tree, "log", "-1", "--format=%s", commit).strip()
-    return Source(tree, commit, name)
+    return Source(tree, commit, name, origin)
 
 
 def _from_archive(path: Path, total: str, version: str) -> Source:
-    return _import(total[:20], version, lambda into: inputs.unpack(path, into, path.name))
+    return _import(total[:20], version, lambda into: inputs.unpack(path, into, path.name),
+                   path.name)
 
 
 def _from_git(url: str, version: str) -> Source:
@@ -130,7 +132,7 @@ def _from_git(url: str, version: str) -> Source:
         progress.done()
         return into / "fetched"
 
-    return _import("git-" + listed[0], version, fill)
+    return _import("git-" + listed[0], version, fill, url)
 
 
 def _from_directory(path: Path, version: str) -> Source:
@@ -147,7 +149,7 @@ def _from_directory(path: Path, version: str) -> Source:
         progress.done()
         return into / "copied"
 
-    return _import("dir-" + key, version, fill)
+    return _import("dir-" + key, version, fill, str(path))
 
 
 def source(known: inputs.Base, linux: str | None) -> Source:
@@ -160,7 +162,7 @@ def source(known: inputs.Base, linux: str | None) -> Source:
             name = check_tree(path, version)
             if (path / "include/linux/kpkeys.h").exists():
                 say(f"{path} has the series already; building it as it stands")
-                return Source(path, None, f"Linux {name}")
+                return Source(path, None, f"Linux {name}", str(path))
             return _from_git(str(path), version) if (path / ".git").exists() else _from_directory(
                 path, version)
         if re.match(r"(\w+://|\w[\w.]*@[\w.]+:)", linux) or "#" in linux:
@@ -174,35 +176,27 @@ def source(known: inputs.Base, linux: str | None) -> Source:
 def _default(known: inputs.Base, version: str) -> Source:
     """The base from the first place that has it; for one command at a time."""
     # A base that is in the cache already needs no archive.
-    for _, total in inputs.archives(known, "linux"):
+    for name, total in inputs.archives(known, "linux"):
         if (cache.root() / "linux" / total[:20]).is_dir():
-            return _import(total[:20], version, None)
-    remembered = cache.root() / "linux" / f"package-{inputs.release(known, 'linux')}"
-    name = remembered.read_text() if remembered.exists() else ""
-    if name and (cache.root() / "linux" / name).is_dir():
-        found = _import(name, version, None)
-        # Taken in place of the base; after a change to the patches another one may do
+            return _import(total[:20], version, None, name)
+    # What an earlier run took in its place; after a change to the patches another one may do
+    remembered = cache.root() / "linux" / f"instead-of-{inputs.release(known, 'linux')}"
+    key, name, other = [*(remembered.read_text() if remembered.exists() else "").split("|"), "",
+                        ""][:3]
+    if key and (cache.root() / "linux" / key).is_dir():
+        found = _import(key, version, None, name)
         with contextlib.suppress(Problem):
-            return _fits(found)
+            series.commits(found.tree, found.commit or "", series.patches())
+            say(inputs.instead(known, "linux", other))
+            return found
 
-    def take(archive: Path, total: str) -> Source:
-        found = _from_archive(archive, total, version)
-        if total not in dict(inputs.everything(known, "linux")).values():
-            try:
-                _fits(found)
-            except Problem:
-                cache.discard(found.tree.parent)
-                raise
-            cache.write(remembered, total[:20])
-        return found
+    def take(found: inputs.Found) -> Source:
+        made = _from_archive(found.path, found.total, version)
+        if found.other:
+            cache.write(remembered, "|".join((found.total[:20], found.path.name, found.other)))
+        return made
 
-    return inputs.obtain(known, "linux", take)
-
-
-def _fits(found: Source) -> Source:
-    """The source, if the series applies to it."""
-    series.commits(found.tree, found.commit or "", series.patches())
-    return found
+    return inputs.obtain(known, "linux", lambda path: series.try_on(path, series.patches()), take)
 
 
 def make_args() -> list[str]:
@@ -223,12 +217,13 @@ def compiler() -> str:
     return text.splitlines()[0]
 
 
-def _debian_config(version: str) -> Path:
-    """The configuration of Debian's kernel for arm64, of a version such as 7.3."""
-    package = f"linux-config-{version}"
+def _debian_config(known: inputs.Base) -> Path:
+    """The configuration of Debian's kernel for arm64, of the release that BASE names if it can be."""
+    package = f"linux-config-{known['linux']['version']}"
 
     def make(partial: Path) -> None:
-        deb = aptsrc.fetch(package, re.compile(""), partial, arch="arm64")
+        deb = aptsrc.fetch(package, inputs.named(known, "linux"), partial, arch="arm64",
+                           suites=inputs.suites(known, "linux"), others=True)
         if deb is None:
             raise Problem(f"Debian's configuration is in {package}:arm64; apt has no Debian site"
                           " that has it")
@@ -239,7 +234,8 @@ def _debian_config(version: str) -> Path:
         shutil.rmtree(partial / "deb")
         deb.unlink()
 
-    return cache.entry("debian-config", version, make) / f"{package}.config"
+    release = inputs.release(known, "linux")
+    return cache.entry("debian-config", release, make) / f"{package}.config"
 
 
 def configs(*names: str) -> list[Path]:
@@ -255,8 +251,7 @@ def fragments(variant: str, kind: Kind = TESTED) -> list[Path]:
     axes = variant.split()
     found = configs(*kind.fragments, *(f"{axis}.config" for axis in axes))
     if DEBIAN in axes:
-        version = inputs.base()["linux"]["version"]
-        found[found.index(CONFIGS / "base.config")] = _debian_config(version)
+        found[found.index(CONFIGS / "base.config")] = _debian_config(inputs.base())
     return found
 
 

@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from . import aptsrc, cache, guest, inputs, proc
-from .term import Problem, Progress
+from . import aptsrc, cache, guest, inputs, proc, series
+from .term import Problem, Progress, say
 
 PATCHES = inputs.REPO / "qemu"
+T = TypeVar("T")
 _MESON = re.compile(r"(1\.([5-9]|\d\d)|[2-9]\.)")
 _CONFIGURE = [
     "--target-list=aarch64-softmmu", "--with-devices-aarch64=minimal",
@@ -36,6 +38,7 @@ class Emulator(NamedTuple):
     binary: Path
     name: str
     lazy: bool
+    origin: str  # the archive that it was built from, or where it was found
 
 
 def probe(binary: Path, poetest: Path, cpu: str = "max") -> str:
@@ -107,11 +110,21 @@ def _patched_tree(archive: Path, partial: Path) -> Path:
     return tree
 
 
+def _obtain(known: inputs.Base, take: Callable[[inputs.Found], T]) -> T:
+    files = series.patches(PATCHES / "series")
+    return inputs.obtain(known, "qemu", lambda path: series.try_on(path, files), take)
+
+
 def _patched_source(known: inputs.Base, partial: Path) -> Path:
     source = partial / "src"
     if source.is_dir():
         return source
-    tree = inputs.obtain(known, "qemu", lambda archive, _: _patched_tree(archive, partial))
+    def take(found: inputs.Found) -> Path:
+        tree = _patched_tree(found.path, partial)
+        (partial / "archive").write_text(f"{found.path.name}|{found.other}")
+        return tree
+
+    tree = _obtain(known, take)
     blobs = [tree / "pc-bios" / name for name in _BLOBS]
     blobs += [source.with_suffix(".dtb") for source in (tree / "pc-bios/dtb").glob("*.dts")]
     for blob in blobs:
@@ -155,14 +168,24 @@ def build(known: inputs.Base) -> Path:
     return cache.entry("qemu", key, make, resume=True) / "qemu-system-aarch64"
 
 
+def _built_from(known: inputs.Base, entry: Path) -> tuple[str, str]:
+    """The archive of a QEMU that was built here, and which version it is if not that of BASE."""
+    note = entry / "archive"
+    if not note.exists():
+        # Built when no other one than that of BASE was taken
+        return next(name for name, _ in inputs.archives(known, "qemu")), ""
+    archive, _, other = note.read_text().partition("|")
+    return archive, other
+
+
 def header(known: inputs.Base) -> Path:
     """The directory with qemu-plugin.h, from the archive that BASE names."""
 
     def make(partial: Path) -> None:
-        inputs.obtain(known, "qemu", lambda archive, _: proc.run(
-            ["tar", "-xvf", archive.absolute(), "-C", partial, "--strip-components=3",
+        _obtain(known, lambda found: proc.run(
+            ["tar", "-xvf", found.path.absolute(), "-C", partial, "--strip-components=3",
              "--wildcards", "*/include/qemu/qemu-plugin.h"], partial / "log",
-            f"unpacking {archive.name}"))
+            f"unpacking {found.path.name}"))
 
     return cache.entry("qemu-plugin", known["qemu"]["version"], make)
 
@@ -178,13 +201,17 @@ def find(known: inputs.Base, wanted: str | None) -> Emulator:
         reason = probe(path, poetest)
         if reason:
             raise Problem(f"{wanted} has no POE ({reason}): leave out --qemu to build one that has")
-        return Emulator(path, _version(path), not probe(path, poetest, "max,x-poe-lazy=on"))
+        return Emulator(path, _version(path), not probe(path, poetest, "max,x-poe-lazy=on"),
+                        str(path))
     binary = shutil.which("qemu-system-aarch64")
     if binary and not probe(Path(binary), poetest, "max,x-poe-lazy=on"):
-        return Emulator(Path(binary), _version(Path(binary)), True)
+        return Emulator(Path(binary), _version(Path(binary)), True, binary)
     path = build(known)
     reason = probe(path, poetest, "max,x-poe-lazy=on")
     if reason:
         raise Problem(f"the QEMU built here has no POE ({reason}): see {path.parent}")
     count = len(list((PATCHES / "patches").glob("*.patch")))
-    return Emulator(path, f"{_version(path)} and {count} patches", True)
+    archive, other = _built_from(known, path.parent)
+    if other:
+        say(inputs.instead(known, "qemu", other))
+    return Emulator(path, f"{_version(path)} and {count} patches", True, archive)

@@ -128,6 +128,21 @@ def am(where: Path, files: list[Path]) -> None:
             raise Problem(f"{path.name} does not apply: {reason}") from None
 
 
+def try_on(archive: Path, files: list[Path]) -> None:
+    """A Problem if patches do not apply to an archive; tried on just the files that they touch."""
+    progress = Progress(f"Trying {len(files)} patches on {archive.name}")
+    with cache.scratch() as place:
+        tree = place / "tree"
+        tree.mkdir()
+        inputs.unpack_some(archive, tree, touched(files))
+        git(tree, "init", "--quiet")
+        git(tree, "add", "--all", "--force")
+        git(tree, "commit", "--quiet", "--no-gpg-sign", "--allow-empty", "-m", archive.name,
+            env={"GIT_AUTHOR_NAME": "kpkeys", "GIT_AUTHOR_EMAIL": "kpkeys@localhost"})
+        am(tree, files)
+    progress.done()
+
+
 def exists(repo: Path, commit: str, name: str) -> bool:
     """Does a commit have a file of this name?"""
     return bool(git(repo, "ls-tree", "--name-only", commit, name))

@@ -23,6 +23,7 @@ version = 7.3
 package = linux-source-7.3
 [qemu]
 version = 10.2.2
+package = qemu
 [linux-7.3.tar.xz]
 input = linux
 url = {url}
@@ -59,7 +60,7 @@ class Cut(Scratch):
         path.write_text(BASE.format(url=f"http://127.0.0.1:{server.server_port}/linux-7.3.tar.xz",
                                     total=hashlib.sha256(CONTENT).hexdigest()))
         self.known = inputs.base(path)
-        for what, value in (("_sites", []), ("available", True)):
+        for what, value in (("_sites", []), ("available", True), ("_host_arch", "amd64")):
             changed = mock.patch.object(aptsrc, what, return_value=value)
             changed.start()
             self.addCleanup(changed.stop)
@@ -83,7 +84,8 @@ class Cut(Scratch):
     def fetch(self) -> tuple[int, str]:
         """Status and error of a command that takes the archive."""
         def act(args: object) -> int:
-            self.path = inputs.archive(self.known, "linux")[0]
+            self.content = inputs.obtain(self.known, "linux", lambda path: None,
+                                         lambda found: found.path.read_bytes())
             return 0
 
         text = io.StringIO()
@@ -101,14 +103,13 @@ class Cut(Scratch):
                 self.assertEqual(list((cache.root() / "archives").iterdir()), [])
                 self.way = "whole"
                 self.assertEqual(self.fetch(), (0, ""))
-                self.assertEqual(self.path.read_bytes(), CONTENT)
-                self.path.unlink()
+                self.assertEqual(self.content, CONTENT)
 
     def test_what_a_killed_download_left(self) -> None:
         (cache.root() / "archives").mkdir()
         (cache.root() / "archives/linux-7.3.tar.xz.partial").write_bytes(b"x" * 2000000)
         self.assertEqual(self.fetch(), (0, ""))
-        self.assertEqual(self.path.read_bytes(), CONTENT)
+        self.assertEqual(self.content, CONTENT)
 
     def test_a_disk_that_is_full_is_not_a_host_that_is_away(self) -> None:
         full = OSError(errno.ENOSPC, "No space left on device")

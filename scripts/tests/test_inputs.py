@@ -23,6 +23,7 @@ version = 7.3
 package = linux-source-7.3
 [qemu]
 version = 10.2.2
+package = qemu
 [linux-7.3.tar.xz]
 input = linux
 {url}
@@ -60,6 +61,11 @@ class Inputs(Scratch):
         path.write_text(BASE.format(url=url and f"url = {url}", **sums))
         return inputs.base(path)
 
+    def obtain(self, known: inputs.Base) -> tuple[str, bytes]:
+        """The archive of Linux that is taken: its name and what it holds."""
+        return inputs.obtain(known, "linux", lambda path: None,
+                             lambda found: (found.path.name, found.path.read_bytes()))
+
     def serve(self) -> str:
         handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=self.mirror)
         quiet = mock.patch.object(http.server.SimpleHTTPRequestHandler, "log_message")
@@ -83,7 +89,7 @@ class Inputs(Scratch):
 
     def test_nothing_to_be_had(self) -> None:
         with self.assertRaisesRegex(Problem, "no source of linux 7.3.*linux-7.3.tar.xz.*--linux"):
-            inputs.archive(self.known(), "linux")
+            self.obtain(self.known())
 
     def test_wrong_checksum(self) -> None:
         known = self.known()
@@ -98,7 +104,7 @@ class Inputs(Scratch):
     def test_distfiles_must_be_a_directory(self) -> None:
         with mock.patch.dict(os.environ, {"KPKEYS_DISTFILES": str(self.full)}):
             with self.assertRaisesRegex(Problem, "not a directory"):
-                inputs.archive(self.known(), "linux")
+                self.obtain(self.known())
 
     def test_the_same_base_for_the_same_content(self) -> None:
         known = self.known()
@@ -126,29 +132,29 @@ class Inputs(Scratch):
     def test_the_cut_down_tree_comes_last_and_says_so(self) -> None:
         known = self.known()
         with mock.patch.dict(os.environ, {"KPKEYS_DISTFILES": str(self.mirror)}):
-            self.assertEqual(inputs.archive(known, "linux")[0], self.full)
+            self.assertEqual(self.obtain(known)[0], self.full.name)
             self.full.unlink()
-            self.assertEqual(inputs.archive(known, "linux")[0], self.small)
+            self.assertEqual(self.obtain(known)[0], self.small.name)
         self.assertIn("cut-down", self.screen.getvalue())
 
     def test_download(self) -> None:
-        path, _ = inputs.archive(self.known(self.serve()), "linux")
-        self.assertEqual(path.read_bytes(), self.full.read_bytes())
-        self.assertEqual(path.parent, cache.root() / "archives")
+        self.assertEqual(self.obtain(self.known(self.serve())),
+                         (self.full.name, self.full.read_bytes()))
+        self.assertEqual(list((cache.root() / "archives").iterdir()), [])
 
     def test_download_with_a_wrong_checksum_leaves_nothing(self) -> None:
         known = self.known(self.serve())
         with self.full.open("ab") as out:
             out.write(b"x")
         with self.assertRaisesRegex(Problem, "wrong checksum"):
-            inputs.archive(known, "linux")
+            self.obtain(known)
         self.assertEqual(list((cache.root() / "archives").iterdir()), [])
 
     def test_a_host_that_does_not_answer_is_passed_over(self) -> None:
         known = self.known("http://127.0.0.1:9/linux-7.3.tar.xz")
         with mock.patch.dict(os.environ, {"KPKEYS_DISTFILES": str(self.mirror)}):
             self.full.rename(self.dir / "gone")
-            self.assertEqual(inputs.archive(known, "linux")[0], self.small)
+            self.assertEqual(self.obtain(known)[0], self.small.name)
 
     def test_not_linux(self) -> None:
         (self.dir / "empty").mkdir()
