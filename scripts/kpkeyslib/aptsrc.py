@@ -26,12 +26,14 @@ from .term import DiskFull, Problem, Progress, say
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TRUST = f"signed-by={KEYRING}"
-SUITES = ("stable-backports", "experimental", "unstable", "testing", "stable", "oldstable",
-          "oldstable-backports")
+# Debian's names for its releases; they are late on some sites, so that the code names that
+# they stand for are looked at as well
+_RELEASES = ("testing", "stable", "oldstable")
+_ROLLING = ("unstable", "experimental")
 # What apt says of a site that does not answer, and of a file that a list names and no site has
 _AWAY = re.compile(r"could not (connect|resolve)|unable to connect|connection (failed|refused)"
                    r"|timed out|resolving|unreachable", re.I)
-_GONE = re.compile(r"\b404\b|File not found")
+_GONE = re.compile(r"\b404\b|File not found|does not have a Release file")
 
 
 def available() -> bool:
@@ -88,19 +90,24 @@ def _sites() -> list[tuple[str, str]]:
     return sites
 
 
-def _state_of(site: str, suite: str, kind: str, arch: str) -> Path:
-    return cache.root() / "apt" / "-".join((re.sub(r"\W+", "_", site), suite, kind, arch))
+Suites = tuple[tuple[str, str], ...]  # site and suite
 
 
 @functools.lru_cache(maxsize=None)  # lists are fresh enough for a whole command
-def _lists(state: Path, site: str, suite: str, kind: str, arch: str) -> tuple[list[str], str]:
-    """apt options for a private state of one suite, with fresh lists; or why it is no use."""
+def _lists(state: Path, suites: Suites, kind: str, arch: str, options: str = "") -> tuple[
+        list[str], str]:
+    """apt options for a private state of suites, with the lists that can be had; what went wrong.
+
+    A suite that its site does not have is nothing wrong.
+    """
+    # A list that cannot be had is no list, rather than the one of last time
+    cache.discard(state)
     for part in ("state/lists/partial", "cache/archives/partial", "etc"):
-        (state / part).mkdir(parents=True, exist_ok=True)
+        (state / part).mkdir(parents=True)
     (state / "status").touch()
-    source = f"{kind} [{TRUST}] {site} {suite} main\n"
-    (state / "etc/sources.list").write_text(source)
-    options = {
+    (state / "etc/sources.list").write_text("".join(
+        f"{kind} [{TRUST}{options}] {site} {suite} main\n" for site, suite in suites))
+    settings = {
         "Dir::State": state / "state",
         "Dir::State::status": state / "status",
         "Dir::Cache": state / "cache",
@@ -113,84 +120,95 @@ def _lists(state: Path, site: str, suite: str, kind: str, arch: str) -> tuple[li
         "APT::Sandbox::User": "",
         # An index that has expired is signed all the same, and versions are chosen by BASE.
         "Acquire::Check-Valid-Until": "false",
-        # A list that broke off is no list, rather than the one of last time.
-        "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
         "Acquire::http::Timeout": "20",
         "Acquire::Retries": "2",
     }
-    args = [arg for key, value in options.items() for arg in ("-o", f"{key}={value}")]
+    args = [arg for key, value in settings.items() for arg in ("-o", f"{key}={value}")]
     log = state / "log"
     try:
-        proc.run(["apt-get", "-q", *args, "update"], log, f"apt-get update ({suite})")
+        proc.run(["apt-get", "-q", *args, "update"], log, "apt-get update")
     except DiskFull:
         raise
-    except Problem as err:
-        return [], str(err)
-    return args, ""
+    except Problem:
+        pass  # of a suite that is not there, or below
+    wrong = [line for line in log.read_text(errors="replace").splitlines()
+             if line.startswith(("E: ", "W: ")) and not _GONE.search(line)]
+    return args, wrong[0] if wrong else ""
 
 
-def _codename(site: str, suite: str, kind: str, arch: str) -> str:
-    """The name that a suite gives itself: 'trixie-backports' for 'stable-backports'."""
-    lists = _state_of(site, suite, kind, arch) / "state/lists"
-    for path in lists.glob("*Release"):
-        found = re.search(r"^Codename: (\S+)$", path.read_text(errors="replace"), re.M)
-        if found:
-            return found[1]
-    return suite
+def _state_of(name: str, kind: str, arch: str) -> Path:
+    return cache.root() / "apt" / "-".join((re.sub(r"\W+", "_", name), kind, arch))
 
 
-def _places(suites: tuple[str, ...], kind: str, arch: str) -> Iterator[tuple[list[str], str]]:
-    """apt options for each suite, and its name, once each; most likely ones first.
+def _codenames(site: str, kind: str, arch: str) -> dict[str, str]:
+    """What the names of Debian's releases stand for: stable -> trixie."""
+    suites = tuple((site, suite) for suite in (*_RELEASES, *_ROLLING))
+    state = _state_of(f"{site}-releases", kind, arch)
+    _lists(state, suites, kind, arch, " target=none")
+    found = {}
+    for path in (state / "state/lists").glob("*Release"):
+        text = path.read_text(errors="replace")
+        suite, codename = (re.search(rf"^{key}: (\S+)$", text, re.M)
+                           for key in ("Suite", "Codename"))
+        if suite and codename:
+            found[suite[1]] = codename[1]
+    return found
+
+
+def _places(suites: tuple[str, ...], kind: str, arch: str, all_suites: bool = True) -> Iterator[
+        list[str]]:
+    """apt options for each of the suites, then for all others that may have a package, at once.
 
     A site may be late in updating 'stable', and have 'trixie' up to date, so that both are
-    looked at. Debian's site for security has versions that stable does not have yet. A suite
-    that a site does not have is no error; of a site that does not answer no more is asked.
+    looked at. Debian's site for security has versions that stable does not have yet. Of a site
+    that does not answer no more is asked.
     """
-    sites = _sites()
-    seen: set[tuple[str, str]] = set()
     away: set[str] = set()
-    codenames: list[str] = []
 
-    def look(site: str, suite: str) -> Iterator[tuple[list[str], str]]:
-        if (site, suite) in seen or site in away:
-            return
-        seen.add((site, suite))
-        args, error = _lists(_state_of(site, suite, kind, arch), site, suite, kind, arch)
-        if args:
-            codenames.append(_codename(site, suite, kind, arch))
-            yield args, suite
-        elif _AWAY.search(error):
-            away.add(site)
-            say(f"{site} is not asked for more: {error}")
-        elif not _GONE.search(error) and "does not have a Release file" not in error:
-            say(f"Debian {suite} is no use: {error}")
+    def look(name: str, wanted: Suites) -> Iterator[list[str]]:
+        args, wrong = _lists(_state_of(name, kind, arch), wanted, kind, arch)
+        if wrong:
+            say(f"Debian {', '.join(suite for _, suite in wanted[:3])}: {wrong}")
+        if _AWAY.search(wrong):
+            away.update(site for site, _ in wanted[:1])
+        yield args
 
-    main = [site for site, label in sites if label == "Debian"]
-    for site in main:
-        for suite in suites:
-            yield from look(site, suite)
-    names = dict.fromkeys(codenames)
-    for site in main:
-        for suite in (*names, *(f"{name}-backports" for name in names if "-" not in name)):
-            yield from look(site, suite)
-    releases = [suite for suite in (*suites, *names) if "-" not in suite]
-    for site in (site for site, label in sites if label == "Debian-Security"):
-        for suite in dict.fromkeys(releases):
-            yield from look(site, f"{suite}-security")
+    sites = _sites()
+    seen = [(site, suite) for site, label in sites if label == "Debian" for suite in suites]
+    for site, suite in seen:
+        if site not in away:
+            yield from look(f"{site}-{suite}", ((site, suite),))
+    rest: dict[tuple[str, str], None] = {}
+    released = list(_RELEASES)
+    for site, label in sites if all_suites else []:
+        if label == "Debian" and site not in away:
+            codenames = _codenames(site, kind, arch)
+            released += [codenames[name] for name in _RELEASES if name in codenames]
+            rolling = [codenames[name] for name in _ROLLING if name in codenames]
+            names = dict.fromkeys((*_ROLLING, *rolling, *released))
+            rest.update(dict.fromkeys((site, suite) for suite in (
+                *names, *(f"{name}-backports" for name in released))))
+        elif label == "Debian-Security" and site not in away:
+            rest.update(dict.fromkeys((site, f"{name}-security") for name in released))
+    wanted = tuple(place for place in rest if place not in seen)
+    if wanted:
+        yield from look("all", wanted)
 
 
 def _host_arch() -> str:
     return proc.output(["dpkg", "--print-architecture"], "dpkg").strip()
 
 
-def _versions(args: list[str], package: str, kind: str) -> list[str]:
-    command = "showsrc" if kind == "deb-src" else "show"
+def _listed(args: list[str], package: str) -> list[tuple[str, str]]:
+    """The versions of a package, newest first, and the suite that has each."""
     try:
-        shown = proc.output(["apt-cache", *args, command, package], "apt-cache")
+        shown = proc.output(["apt-cache", *args, "madison", package], "apt-cache")
     except Problem:
         return []
-    return newest_first(re.findall(r"^Version: (\S+)", shown, re.M))
+    found = re.findall(r"^ *\S+ \| *(\S+) \| \S+ (\S+)/main ", shown, re.M)
+    order = newest_first([version for version, _ in found])
+    return sorted(found, key=lambda entry: order.index(entry[0]))
 
 
 def newest_first(versions: list[str]) -> list[str]:
@@ -276,11 +294,11 @@ def offers(
     wanted: Callable[[str], object],
     kind: str = "deb",
     arch: str | None = None,
-    suites: tuple[str, ...] = SUITES,
+    suites: tuple[str, ...] = (),
 ) -> Iterator[Offer]:
     """What the suites have of a package: the wanted versions at once, then others, newest first.
 
-    A release comes before a candidate of the next (7.4~rc1).
+    The suites that are named come first. A release comes before a candidate of the next (7.4~rc1).
     """
     if not available():
         return
@@ -292,9 +310,8 @@ def offers(
             place = next(places, None)
             if place is None:
                 break
-            args, suite = place
-            found = [Offer(package, version, suite, kind, args)
-                     for version in _versions(args, package, kind)]
+            found = [Offer(package, version, suite, kind, place)
+                     for version, suite in _listed(place, package)]
         for offer in found:
             if wanted(offer.version):
                 yield offer
@@ -311,7 +328,7 @@ def fetch(
     into: Path,
     kind: str = "deb",
     arch: str | None = None,
-    suites: tuple[str, ...] = SUITES,
+    suites: tuple[str, ...] = (),
     others: bool = False,
 ) -> Path | None:
     """The .deb (or, kind deb-src, the upstream archive) of the first version that is wanted, or,
@@ -345,19 +362,19 @@ def fetch_program(
     package: str, program: str, into: Path, arch: str, suites: tuple[str, ...], readelf: str
 ) -> dict[str, Path] | None:
     """The program of a package, and the libraries that it takes to run: name -> file."""
-    for args, suite in _places(suites, "deb", arch):
-        if _versions(args, package, "deb"):
+    for args in _places(suites, "deb", arch, all_suites=False):
+        if _listed(args, package):
             break
     else:
         return None
 
     def unpack(name: str) -> None:
         """Each package has a directory of its own; those that do not exist are virtual."""
-        versions = _versions(args, name, "deb")
+        listed = _listed(args, name)
         directory = into / name
         directory.mkdir(parents=True)
-        if versions:
-            deb = _download(args, name, versions[0], suite, into, "deb")
+        if listed:
+            deb = _download(args, name, *listed[0], into, "deb")
             proc.run(["dpkg-deb", "-x", deb, directory], into / "log", f"unpacking {name}")
             deb.unlink()
 

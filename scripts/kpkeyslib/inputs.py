@@ -203,8 +203,8 @@ def named(known: Base, which: str) -> re.Pattern[str]:
 
 
 def suites(known: Base, which: str) -> tuple[str, ...]:
-    """Where to look, those first that BASE names."""
-    return tuple(dict.fromkeys((*known[which].get("suite", "").split(), *aptsrc.SUITES)))
+    """Where to look first."""
+    return tuple(known[which].get("suite", "").split())
 
 
 def _package(known: Base, which: str, offer: aptsrc.Offer, tried: list[str]) -> Found | None:

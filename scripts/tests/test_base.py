@@ -39,6 +39,16 @@ class Bases(Scratch):
                 self.assertRegex(total, "^[0-9a-f]{64}$")
             self.assertEqual(inputs.option(), f" --base {version}")
 
+    def test_each_archive_has_a_place_that_keeps_it(self) -> None:
+        for version in (None, *BACKPORTS):
+            inputs.choose(version)
+            known = inputs.base()
+            for which in ("linux", "qemu"):
+                self.assertRegex(inputs.release(known, which), r"^\d+\.\d+\.\d+$")
+                for name, _ in inputs.archives(known, which):
+                    name = known[name].get("inside", name)
+                    self.assertRegex(known[name]["keeps"], f"^https://[^\n]+\nhttps://.*/{re.escape(name)}$")
+
     def test_the_series_of_a_backport_is_its_own(self) -> None:
         for version in BACKPORTS:
             inputs.choose(version)
