@@ -283,6 +283,14 @@ def obtain(known: Base, which: str, check: Callable[[Path], None], take: Callabl
 
     Another version than BASE names is passed over if check() refuses it.
     """
+    # The archive goes when it was taken: no other command may be at taking it
+    with cache.lock(f"archive of {which}"):
+        return _obtain(known, which, check, take)
+
+
+def _obtain(
+    known: Base, which: str, check: Callable[[Path], None], take: Callable[[Found], T]
+) -> T:
     tried: list[str] = []
     for found in _candidates(known, which, tried):
         try:

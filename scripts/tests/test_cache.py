@@ -10,12 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import boot, cache, kernel, proc, results, series
+from kpkeyslib import boot, cache, inputs, kernel, proc, results, series
 from kpkeyslib.term import DiskFull
 
 from .support import Scratch, commit, edit, mini_kernel
@@ -361,7 +362,7 @@ class Commands(Others):
         self.repo = self.dir / "repo"
         (self.repo / "patches").mkdir(parents=True)
         (self.repo / "BASE").write_text("[linux]\nversion = 7.3\npackage = linux-source-7.3\n"
-                                        "[qemu]\nversion = 10.2.2\n")
+                                        "[qemu]\nversion = 10.2.2\npackage = qemu\n")
         edit(self.linux / "mm/memory.c", "line3;", "line3 = 1;")
         commit(self.linux, "mm: change a line\n\nBecause.\n")
         series.git(self.linux, "tag", series.BASE_TAG, "HEAD^")
@@ -473,6 +474,35 @@ class Logs(Scratch):
                                             log) for word in ("one", "two")]
         found = dict(proc.parallel(2, calls))
         self.assertEqual([found[n].console for n in (0, 1)], ["one\none\n", "two\ntwo\n"])
+
+
+class Archives(Scratch):
+    def test_an_archive_stays_until_all_have_taken_it(self) -> None:
+        """Two commands want QEMU's at once, and each removes it when it has it."""
+        both, done = threading.Barrier(2), threading.Event()
+        path = cache.root() / "archives/qemu.tar"
+        path.parent.mkdir()
+
+        def candidates(*_: object) -> Iterator[inputs.Found]:
+            if not path.exists():
+                path.touch()
+            yield inputs.Found(path, "sum")
+
+        def take(slow: bool) -> None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.5)
+                if slow:
+                    done.wait(5)
+            path.read_bytes()
+
+        def command(slow: bool) -> None:
+            inputs.obtain({}, "qemu", lambda _: None,  # type: ignore[arg-type]
+                          lambda _: take(slow))
+            done.set()
+
+        with mock.patch.object(inputs, "_candidates", candidates):
+            calls = [lambda slow=slow: command(slow) for slow in (True, False)]
+            self.assertEqual(len(list(proc.parallel(2, calls))), 2)
 
 
 class Remembered(Scratch):
