@@ -35,6 +35,9 @@ _AWAY = re.compile(r"could not (connect|resolve)|unable to connect|connection (f
                    r"|timed out|resolving|unreachable", re.I)
 _GONE = re.compile(r"\b404\b|File not found|does not have a Release file")
 
+# What of apt's output says what it is at, such as waiting for another apt to end
+_STEP = re.compile(r"Get:|Unpacking|Setting up|Waiting")
+
 
 def available() -> bool:
     return shutil.which("apt-get") is not None and shutil.which("dpkg-query") is not None
@@ -60,9 +63,12 @@ def install(packages: list[str], log: Path) -> None:
                       f" {' '.join(packages)}")
     apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
            "-o", "APT::Update::Error-Mode=any", "-o", "DPkg::Lock::Timeout=600"]
+    progress = Progress("Installing packages")
+    options = {"terminal": bool(prefix), "progress": progress,
+               "state": lambda line: line.strip() if _STEP.match(line) else None}
     before = ""
     try:
-        proc.run([*apt, "update"], log, "apt-get update", terminal=bool(prefix))
+        proc.run([*apt, "update"], log, "apt-get update", **options)
     except DiskFull:
         raise
     except Problem as err:
@@ -70,11 +76,12 @@ def install(packages: list[str], log: Path) -> None:
         before = f"{err}; then "
     try:
         proc.run([*apt, "install", "--no-install-recommends", *packages], log, "apt-get install",
-                 terminal=bool(prefix))
+                 **options)
     except DiskFull:
         raise
     except Problem as err:
         raise Problem(f"{before}{err}") from None
+    progress.done()
 
 
 def _sites() -> list[tuple[str, str]]:

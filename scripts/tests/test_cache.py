@@ -397,7 +397,7 @@ class Commands(Others):
         self.assertEqual(self.end(self.start("whole")), (0, ""))
         whole = time.monotonic() - begin
         shutil.rmtree(cache.root())
-        for part in (0.3, 0.5, 0.7, 0.8, 0.9):
+        for part in (0.4, 0.7, 0.9):
             child = self.start("tree")
             time.sleep(whole * part)
             child.kill()
