@@ -514,6 +514,6 @@ class Remembered(Scratch):
             note.parent.mkdir(exist_ok=True)
             note.write_text(text)
             with mock.patch.object(kernel.inputs, "archives", return_value=[]), \
-                    mock.patch.object(kernel.inputs, "archive", side_effect=StopIteration):
+                    mock.patch.object(kernel.inputs, "obtain", side_effect=StopIteration):
                 with self.assertRaises(StopIteration):
                     kernel.source(known, None)  # type: ignore[arg-type]
