@@ -509,7 +509,7 @@ class Remembered(Scratch):
     def test_a_base_that_is_remembered_but_gone(self) -> None:
         """An empty or old note is no reason to fail, or to take the wrong directory."""
         known = {"linux": {"version": "7.3"}}
-        note = cache.root() / "linux/package-7.3"
+        note = cache.root() / "linux/instead-of-7.3"
         for text in ("", "gone"):
             note.parent.mkdir(exist_ok=True)
             note.write_text(text)
