@@ -85,8 +85,8 @@ void test_idle(void)
 	write_file("/proc/sys/vm/compact_memory", "1\n");
 	s = get_statistics();
 	say_statistics("idle", s);
-	say("idle memfree_kb=%ld pages=%ld free=%ld reserve=%ld", s.mem_free, s.pages,
-	    s.free + s.cpu_free, s.reserve);
+	say("idle memfree_kb=%ld pages=%ld free=%ld reserve=%ld unprotected=%ld", s.mem_free,
+	    s.pages, s.free + s.cpu_free, s.reserve, statistic("unprotected"));
 	if (s.pages > 0)
 		result(s.free + s.cpu_free <= block,
 		       "%ld free pages are kept, a block has %ld", s.free + s.cpu_free, block);

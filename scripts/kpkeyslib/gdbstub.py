@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Change what a function of the guest returns, CPU by CPU, through QEMU's gdbstub.
 
-For machines that QEMU does not have: all CPUs of one machine are of one model.
+For machines that QEMU does not have, as all CPUs of one machine are of one model; and for failures
+that a kernel never sees.
 """
 
 from __future__ import annotations
@@ -55,26 +56,57 @@ class _Stub:
         self._socket.close()
 
 
-def override(path: Path, address: int, result: Callable[[int], int]) -> list[int]:
+def override(
+    path: Path, address: int, result: Callable[[int], int], most: int | None = None,
+    within: int | None = None
+) -> list[int]:
     """Run the guest to its end; have the function at `address` return `result(CPU)`.
 
-    Returns the CPUs that have called it, in order.
+    Only the first `most` calls do, and only those while the function at `within` runs for the
+    first time. Returns the CPUs that have called it, in order.
     """
-    called = []
+    called: list[int] = []
     stub = _Stub(path)
+
+    def go() -> str:
+        """Let it run to the next breakpoint; the CPU there, or "" at the end."""
+        stop = re.match(r"T05thread:(?:p\w+\.)?(\w+);", stub.ask("vCont;c"))
+        if stop:
+            stub.ask(f"Hg{stop.group(1)}")
+        return stop.group(1) if stop else ""
+
+    def stop_at(place: int, there: bool = True) -> None:
+        if stub.ask(f"{'Z' if there else 'z'}1,{place:x},4") != "OK":
+            raise OSError("gdbstub: no breakpoint")
+
+    def register(number: int) -> int:
+        return int.from_bytes(bytes.fromhex(stub.ask(f"p{number:x}")), "little")
+
     try:
         stub.ask("qSupported:vContSupported+")
-        if stub.ask(f"Z1,{address:x},4") != "OK":
-            raise OSError("gdbstub: no breakpoint")
-        while True:
-            stop = re.match(r"T05thread:(?:p\w+\.)?(\w+);", stub.ask("vCont;c"))
-            if not stop:
+        end = None
+        if within is not None:
+            stop_at(within)
+            if not go():
                 return called
-            cpu = int(stop.group(1), 16) - 1
+            stop_at(within, False)
+            end = register(_LR)
+            stop_at(end)
+        stop_at(address)
+        while most is None or len(called) < most:
+            thread = go()
+            if not thread:
+                return called
+            if register(_PC) == end:
+                break
+            cpu = int(thread, 16) - 1
             called.append(cpu)
-            stub.ask(f"Hg{stop.group(1)}")
             stub.ask(f"P{_X0:x}=" + result(cpu).to_bytes(8, "little").hex())
             stub.ask(f"P{_PC:x}=" + stub.ask(f"p{_LR:x}"))
+        for place in filter(None, (address, end)):
+            stop_at(place, False)
+        go()
+        return called
     except ConnectionError:
         return called
     finally:

@@ -10,8 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
-from . import (attack, boot, cache, gadgets, guesttests, inputs, kernel, kunit, life, matrix, needs,
-               patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
+from . import (attack, boot, cache, failclosed, gadgets, guesttests, inputs, kernel, kunit, life,
+               matrix, needs, patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -61,6 +61,7 @@ def tests() -> list[Test]:
             va="39", checker="pagealloc", locks="debug")), kunit.__file__),
         *map(guesttests.attacks, (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         guesttests.attacks(boot.EAGER, on=False),
+        *failclosed.tests(),
         *attack.tests(),
         *scarcity.tests(),
         *matrix.tests(),
