@@ -239,7 +239,9 @@ static void note(struct report *report, const char *text)
 	report->write |= strstr(text, "WnR = 1") != NULL;
 	report->overlay |= strstr(text, "Overlay = 1") != NULL;
 	report->unmapped |= strstr(text, "translation fault") != NULL;
-	if (report->refused && !*report->table && strstr(text, "kpkeys:   "))
+	/* Whose table it is may be said later, in a line that replaces the first one */
+	if (report->refused && strstr(text, "kpkeys:   ") &&
+	    (!*report->table || strstr(text, " table of ")))
 		snprintf(report->table, sizeof(report->table), "%s", text);
 	report->refused |= strstr(text, "kpkeys: write to page table ") && strstr(text, " refused");
 	report->survived |= strstr(text, "lkdtm: FAIL: survived bad write") != NULL;
@@ -745,6 +747,13 @@ static int mode_forks(bool many)
 	return finish();
 }
 
+static int mode_crowd(void)
+{
+	test_crowd(forks);
+	check_pgtables("at the end");
+	return finish();
+}
+
 static int mode_shell(void)
 {
 	char tty[64] = "console", path[80];
@@ -894,6 +903,8 @@ int main(int argc, char **argv)
 			status = mode_scarcity(!strcmp(mode, "scarcity"));
 		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
 			status = mode_forks(!strcmp(mode, "forks"));
+		else if (!strcmp(mode, "crowd"))
+			status = mode_crowd();
 		else if (!strcmp(mode, "panic"))
 			status = mode_panic();
 		else if (test_life(mode, spare))

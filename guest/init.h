@@ -74,6 +74,9 @@ void test_idle(void);
 void test_forks(int nr);
 void test_tracepoints(void);
 
+/* crowd.c: a refused write to a table of the last of @nr processes */
+void test_crowd(int nr);
+
 /* memcg.c: page tables are charged to a memory cgroup */
 void test_memcg(void);
 

@@ -127,3 +127,35 @@ def forks(number: int, quick: bool) -> Test:
 
     return Test(f"boot: {mode.name}, {number} forks", run, quick=quick,
                 inputs=(str(number), *MODULES))
+
+
+# What the report of a refused write may take, in ms at a billion instructions a second
+_REPORT = 10
+
+
+def crowd(number: int) -> Test:
+    """The report of a refused write to a table of the last of so many processes.
+
+    QEMU counts instructions, and takes that for the time, so that the kernel's log tells how many
+    there are between two of its lines.
+    """
+    mode = boot.with_cpus(boot.EAGER, 1)._replace(memory=2)
+
+    def run(setting: Setting, where: Path) -> str:
+        needs_machine(setting, mode)
+        argv = boot.command(setting.emulator.binary, mode, setting.kernel.image,
+                            guest.initramfs(setting.kernel),
+                            demo.append(f"crowd kpkeys_demo_forks={number}", True))
+        result = boot.run([*argv, "-icount", "shift=0,sleep=off"], where / "console.log", 1200)
+        wrong = demo.verdict(result)
+        check(not wrong, wrong)
+        tap(result.console, "kpkeys-demo: ")
+        first, last = (re.search(rf"^\[ *([\d.]+)\] {text}", result.console, re.M) for text in (
+            r"kpkeys: write to page table \w+ refused", r"kpkeys:   pkey 1, POR_EL1"))
+        check(first and last, "no report")
+        took = 1000 * (float(last[1]) - float(first[1]))  # type: ignore[index]
+        check(took < _REPORT, f"the report took {took:.1f} ms, the most is {_REPORT}")
+        return f"the report took {took:.1f} ms"
+
+    return Test(f"boot: the report of a write, {number} processes", run,
+                inputs=(str(number), *MODULES))

@@ -61,6 +61,7 @@ def tests() -> list[Test]:
             va="39", checker="pagealloc", locks="debug")), kunit.__file__),
         *map(guesttests.attacks, (*boot.WITH_POE, *boot.SPECIAL, boot.MIXED, boot.NO_POE)),
         guesttests.attacks(boot.EAGER, on=False),
+        guesttests.crowd(2000),
         *failclosed.tests(),
         *attack.tests(),
         *scarcity.tests(),
