@@ -747,6 +747,15 @@ static int mode_forks(bool many)
 	return finish();
 }
 
+static int mode_owners(void)
+{
+	test_owners();
+	check_counters();
+	check_pgtables("at the end");
+	test_lockdep();
+	return finish();
+}
+
 static int mode_crowd(void)
 {
 	test_crowd(forks);
@@ -903,6 +912,8 @@ int main(int argc, char **argv)
 			status = mode_scarcity(!strcmp(mode, "scarcity"));
 		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
 			status = mode_forks(!strcmp(mode, "forks"));
+		else if (!strcmp(mode, "owners"))
+			status = mode_owners();
 		else if (!strcmp(mode, "crowd"))
 			status = mode_crowd();
 		else if (!strcmp(mode, "panic"))

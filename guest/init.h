@@ -74,6 +74,9 @@ void test_idle(void);
 void test_forks(int nr);
 void test_tracepoints(void);
 
+/* owners.c: where page tables come from, and who has allocated them */
+void test_owners(void);
+
 /* crowd.c: a refused write to a table of the last of @nr processes */
 void test_crowd(int nr);
 

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from . import (attack, boot, cache, failclosed, gadgets, guesttests, inputs, kernel, kunit, life,
-               matrix, needs, patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
+               matrix, needs, owners, patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -64,6 +64,7 @@ def tests() -> list[Test]:
         guesttests.crowd(2000),
         *failclosed.tests(),
         *attack.tests(),
+        *owners.tests(),
         *scarcity.tests(),
         *matrix.tests(),
         *life.tests(),
