@@ -245,6 +245,7 @@ static void note(struct report *report, const char *text)
 		snprintf(report->table, sizeof(report->table), "%s", text);
 	report->refused |= strstr(text, "kpkeys: write to page table ") && strstr(text, " refused");
 	report->survived |= strstr(text, "lkdtm: FAIL: survived bad write") != NULL;
+	report->left_raised += strstr(text, "kpkeys: raised level on return to user space") != NULL;
 	found = strstr(text, "XFAIL: ");
 	if (found)
 		snprintf(report->xfail, sizeof(report->xfail), "%s", found + 7);

@@ -26,6 +26,7 @@ struct report {			/* what the kernel log says of one write */
 	bool refused;		/* kpkeys: write to page table ... refused */
 	char table[160];	/* the line after that: which table */
 	bool survived;		/* LKDTM: the write went through */
+	int left_raised;	/* kpkeys: raised level on return to user space */
 	char xfail[80];		/* LKDTM: the test cannot be made, and why */
 };
 

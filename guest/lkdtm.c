@@ -13,6 +13,7 @@
 
 #define TRIGGER		"/sys/kernel/debug/provoke-crash/DIRECT"
 #define PANICS		"PGTABLE_IRQ"
+#define LEAVES_RAISED	"KPKEYS_LEVEL_LEFT_RAISED"
 #define LIMIT_SECONDS	5	/* of the report's rate limit */
 
 /* What the report says of the table */
@@ -43,8 +44,8 @@ static bool right_table(const char *name, const struct report *report)
 	return false;
 }
 
-/* The child's status */
-static int provoke(const char *name, struct report *report)
+/* Both by the same child, the second one if there is one; the child's status */
+static int provoke_both(const char *name, const char *second, struct report *report)
 {
 	int status = -1;
 	pid_t pid;
@@ -54,12 +55,39 @@ static int provoke(const char *name, struct report *report)
 	say("attack-begin lkdtm=%s", name);
 	pid = fork();
 	if (!pid)
-		_exit(!write_file(TRIGGER, name));
+		_exit(!write_file(TRIGGER, name) || (second && !write_file(TRIGGER, second)));
 	if (pid > 0)
 		waitpid(pid, &status, 0);
 	drain_log(report);
 	say("attack-end lkdtm=%s", name);
 	return status;
+}
+
+static int provoke(const char *name, struct report *report)
+{
+	return provoke_both(name, NULL, report);
+}
+
+/* A system call leaves the level raised: the next one of the process must not have it */
+static void test_left_raised(bool protected)
+{
+	struct report report;
+	int status;
+
+	/* Others have left it raised before */
+	write_file("/sys/kernel/debug/clear_warn_once", "1");
+	status = provoke_both(LEAVES_RAISED, "PGTABLE_USER_PTE", &report);
+	if (!protected) {
+		result(WIFEXITED(status) && !report.left_raised, "lkdtm " LEAVES_RAISED
+		       ": nothing to report");
+		return;
+	}
+	result(WIFSIGNALED(status) && report.refused && !report.survived,
+	       "lkdtm " LEAVES_RAISED ": the next system call is at the default level");
+	result(report.left_raised == 1, "lkdtm " LEAVES_RAISED ": reported");
+	status = provoke(LEAVES_RAISED, &report);
+	result(WIFEXITED(status) && !report.left_raised, "lkdtm " LEAVES_RAISED
+	       ": reported once");
 }
 
 static void test_one(const char *name, bool protected)
@@ -96,6 +124,8 @@ void test_lkdtm(bool protected)
 
 	while (file && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
+		if (!strcmp(line, LEAVES_RAISED))
+			test_left_raised(protected);
 		if (!strncmp(line, "PGTABLE_", 8) && strcmp(line, PANICS)) {
 			test_one(line, protected);
 			nr++;
