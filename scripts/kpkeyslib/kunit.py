@@ -20,7 +20,7 @@ NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split", "single_pages")
 NEED_OPTION = {"bad_page": "CONFIG_MEMORY_FAILURE=y",
                "preemption_at_raised_level": "CONFIG_PREEMPTION=y"}
 # Cases, or all of a suite, that have no control with the feature off
-NEED_FEATURE = ("check_finds_", "kpkeys_pba.")
+NEED_FEATURE = ("check_finds_", "kpkeys_pba.", "kpkeys.", "kpkeys_arm64.")
 # On the kernel command line: leave out the cases that are marked as slow
 QUICK = "kunit.filter=speed>slow"
 _TIMEOUT = 300

@@ -242,9 +242,9 @@ class Gadgets(Scratch):
             return gadgets.argued(origins.Write(function, 0, register, frozenset(kinds)))
 
         self.assertEqual(argued("anything", "constant", "POR_EL1"), "")
-        self.assertTrue(argued("__switch_to", "memory of an argument"))
-        self.assertTrue(argued("__switch_to.constprop.0", "memory of an argument", "constant"))
-        self.assertIsNone(argued("__switch_to", "argument"))
+        self.assertTrue(argued("raised_switch_to", "memory of an argument"))
+        self.assertTrue(argued("raised_switch_to.constprop.0", "memory of an argument", "constant"))
+        self.assertIsNone(argued("raised_switch_to", "argument"))
         self.assertIsNone(argued("anything", "memory"))
         self.assertTrue(argued("vcpu_write_sys_reg", "argument", register="POR_EL12"))
         self.assertIsNone(argued("vcpu_write_sys_reg", "argument"))
