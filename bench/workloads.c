@@ -30,6 +30,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define MB		(1UL << 20)
@@ -257,6 +258,124 @@ static void bench_fault(void)
 	}
 }
 
+/*
+ * The way into the kernel and back, with next to nothing in between. What is an
+ * operation ends with a system call in each case: the one that returns from a
+ * signal handler, or that sleeps.
+ */
+static void bench_syscall(void)
+{
+	enum { NR = 10000 };
+
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++)
+			syscall(SYS_getppid);
+		end(i, "syscall", NR, 0);
+	}
+}
+
+static volatile int handled;
+
+static void handler(int sig)
+{
+	(void)sig;
+	handled = 1;
+}
+
+/* A handler that returns to where it was called; it has its own for SIGSEGV */
+static void handle_segv(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)info;
+	/* Beyond the load */
+	((ucontext_t *)context)->uc_mcontext.pc += 4;
+}
+
+/* A fault that changes no page table */
+static void bench_segv(void)
+{
+	enum { NR = 2000 };
+	struct sigaction action = { .sa_sigaction = handle_segv, .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGSEGV, &action, NULL))
+		die("sigaction");
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++)
+			asm volatile("ldr xzr, [%0]" : : "r" (8UL) : "memory");
+		end(i, "segv", NR, 0);
+	}
+	signal(SIGSEGV, SIG_DFL);
+}
+
+/*
+ * An interrupt from user space, by a timer. It is as many instructions from when
+ * it is set to when it expires as there are nanoseconds, whatever they are; so the
+ * return from setting it does not count.
+ */
+static void bench_irq_user(void)
+{
+	static const struct itimerval soon = { .it_value.tv_usec = 50 };
+	enum { NR = 500 };
+
+	signal(SIGALRM, handler);
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++) {
+			handled = 0;
+			if (setitimer(ITIMER_REAL, &soon, NULL))
+				die("setitimer");
+			while (!handled)
+				;
+		}
+		end(i, "irq-user", NR, 0);
+	}
+	signal(SIGALRM, SIG_DFL);
+}
+
+/* An interrupt from the kernel, which is idle, and a switch to idle and back */
+static void bench_irq_kernel(void)
+{
+	static const struct timespec soon = { .tv_nsec = 100000 };
+	enum { NR = 500 };
+
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++)
+			clock_nanosleep(CLOCK_MONOTONIC, 0, &soon, NULL);
+		end(i, "irq-kernel", NR, 0);
+	}
+}
+
+/* A switch from a process to another one, in the system call of each */
+static void bench_yield(void)
+{
+	enum { NR = 2000 };
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct sched_param first = { .sched_priority = 1 };
+
+		if (sched_setscheduler(0, SCHED_FIFO, &first))
+			_exit(1);
+		for (;;)
+			sched_yield();
+	}
+	if (pid < 0)
+		die("fork");
+	usleep(1000);
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++)
+			sched_yield();
+		end(i, "yield", NR, 0);
+	}
+	kill(pid, SIGKILL);
+	if (waitpid(pid, NULL, 0) != pid)
+		die("waitpid");
+}
+
 /* To where page tables can be moved as a whole, or one page from there */
 static void bench_mremap(const char *name, int aligned)
 {
@@ -469,6 +588,11 @@ int main(int argc, char **argv)
 	bench_fork("fork-huge", 1);
 	bench_munmap("munmap-small", 0);
 	bench_munmap("munmap-huge", 1);
+	bench_syscall();
+	bench_segv();
+	bench_irq_user();
+	bench_irq_kernel();
+	bench_yield();
 	if (!quick) {
 		bench_fault();
 		bench_mremap("mremap", 0);
