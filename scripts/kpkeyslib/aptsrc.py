@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Debian's packages through apt: those the machine needs, and inputs from other suites.
 
-Inputs come through a private apt state in the cache, one for each suite. Its site is
-the one that the machine's own apt is set up for; that set-up is only read. apt checks
-every file against the suite's signed index. Suites move on by the day, so that a
-package is looked for in all that may have it.
+Inputs come through private apt states in the cache: one for each suite that is asked for
+by name, one for all others. Their sites are those that the machine's own apt is set up
+for; that set-up is only read. apt checks every file against the suite's signed index.
+Suites move on by the day, so that a package is looked for in all that may have it.
 """
 
 from __future__ import annotations

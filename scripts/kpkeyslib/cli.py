@@ -14,7 +14,8 @@ from .term import Problem, clear, is_full, said, say
 
 EPILOG = """\
 Inputs are looked for in this order: what --linux and --qemu name, the archives in the
-directory $KPKEYS_DISTFILES, the upstream releases, Debian's packages (see BASE).
+directory $KPKEYS_DISTFILES, the upstream releases, Debian's packages, the archive of
+all that Debian has published (see BASE).
 Everything built is kept in $XDG_CACHE_HOME/kpkeys (~/.cache/kpkeys).
 Exit status: 0 all well, 1 something failed, 2 the command could not run.
 """

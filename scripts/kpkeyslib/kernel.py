@@ -218,7 +218,7 @@ def compiler() -> str:
 
 
 def _debian_config(known: inputs.Base) -> Path:
-    """The configuration of Debian's kernel for arm64, of the release that BASE names if it can be."""
+    """The configuration of Debian's kernel for arm64, at best of the release that BASE names."""
     package = f"linux-config-{known['linux']['version']}"
 
     def make(partial: Path) -> None:

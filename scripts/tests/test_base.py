@@ -47,7 +47,8 @@ class Bases(Scratch):
                 self.assertRegex(inputs.release(known, which), r"^\d+\.\d+\.\d+$")
                 for name, _ in inputs.archives(known, which):
                     name = known[name].get("inside", name)
-                    self.assertRegex(known[name]["keeps"], f"^https://[^\n]+\nhttps://.*/{re.escape(name)}$")
+                    self.assertRegex(known[name]["keeps"],
+                                     rf"^https://\S+\nhttps://\S+/{re.escape(name)}$")
 
     def test_the_series_of_a_backport_is_its_own(self) -> None:
         for version in BACKPORTS:
