@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The test of what vmlinux writes to POR_EL1.
+"""The tests of what vmlinux writes to POR_EL1, and of what it stores while that is raised.
 
 A function that writes its argument there would be what an attacker who can make the
-kernel call a function is looking for.
+kernel call a function is looking for. So would one that stores an argument through
+another, while page tables are writable.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .origins import Write, inspect
+from .origins import Store, Write, inspect
 from .testcase import Setting, Test, check
 
 FINE = {"constant", "POR_EL1"}
@@ -58,6 +59,31 @@ def argued(write: Write) -> str | None:
     return None
 
 
+# Functions that store an argument through another at the raised level, and that other files
+# call by name. None is exported, nor has a landing pad for indirect calls where there is BTI.
+_BY_NAME = {
+    "contpte_set_ptes": "set_ptes() of more than one entry",
+    "set_huge_pte_at": "the helper of hugetlb",
+    "__ptep_set_access_flags_anysz": "ptep_set_access_flags() of all sizes",
+}
+# Functions in which it is something else that is stored
+_NOT_ENTRIES = {
+    "free_pgd_range": "what the mmu_gather is to free, stored in it",
+}
+
+
+def reached(store: Store, bti: bool) -> str:
+    """How others than a caller by name get to a store that forwards arguments; empty if not."""
+    name = re.sub(r"\.(cold|part|isra|constprop)\b.*", "", store.function)
+    if name in _NOT_ENTRIES:
+        return ""
+    if store.exported:
+        return "exported"
+    if store.visible and name not in _BY_NAME:
+        return "other files see it"
+    return "indirect calls may go to it" if bti and store.pad and store.visible else ""
+
+
 def table(found: list[Write]) -> str:
     rows = [(f"{w.function}+{w.offset:#x}", w.register, ", ".join(sorted(w.origins)),
              "NOT ARGUED FOR" if argued(w) is None else argued(w) or "") for w in found]
@@ -68,16 +94,23 @@ def table(found: list[Write]) -> str:
 def _run(setting: Setting, where: Path) -> str:
     header = setting.kernel.source.tree / "tools/objtool/noreturns.h"
     noreturn = frozenset(re.findall(r"^NORETURN\((\w+)\)", header.read_text(), re.M))
-    found = inspect(setting.kernel.directory / "vmlinux", noreturn)
+    found, stores = inspect(setting.kernel.directory / "vmlinux", noreturn)
     check(found, "no write of POR_EL1 in vmlinux")
     (where / "gadgets.txt").write_text(table(found) + "\n")
     bad = [write for write in found if argued(write) is None]
     check(not bad, f"{len(bad)} of {len(found)} writes, see {where / 'gadgets.txt'}: "
           + "; ".join(f"{w.function}+{w.offset:#x} writes {w.register}:"
                       f" {', '.join(sorted(w.origins))}" for w in bad[:3]))
+    bti = "CONFIG_ARM64_BTI_KERNEL=y" in (setting.kernel.directory / ".config").read_text()
+    bad = sorted({f"{store.function} ({reached(store, bti)})" for store in stores
+                  if reached(store, bti)})
+    check(not bad, "these store what they are told to where they are told to, at the raised level: "
+          + ", ".join(bad))
     functions = len({write.function for write in found})
     listed = sum(bool(argued(write)) for write in found)
-    return f"{len(found)} writes in {functions} functions, {listed} argued for"
+    return (f"{len(found)} writes in {functions} functions, {listed} argued for;"
+            f" {len({store.function for store in stores})} functions store arguments, none is"
+            " reached but by name")
 
 
 def test(variant: str = "", quick: bool = True) -> Test:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Where the values that a kernel writes to POR_EL1 come from.
+"""Where the values that a kernel writes to POR_EL1 come from, and what it stores while raised.
 
 For each function that has such a write, the origins of what is in each register and stack
 slot are followed along all paths of its disassembly, with those that the kernel patches
@@ -17,7 +17,7 @@ import bisect
 import functools
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -44,9 +44,18 @@ CURRENT = value("current")  # the task, a pointer only
 RESULT = value("result of a call")
 SYSREG = value("another system register")
 UNKNOWN = value("unknown")
+RAISED = value("raised level")
+_LEVEL = 32  # where a State has it, after the registers
 _STACK = "address on the stack"
 # MRS; with VHE, the kernel's POR_EL1 is POR_EL2, and POR_EL12 that of a guest
 _READ = {0xD538A280: POR, 0xD53CA280: POR, 0xD53DA280: value("POR_EL12"), 0xD5384100: CURRENT}
+
+# The bit of POR_EL1 that makes what has KPKEYS_PKEY_PGTABLES writable
+_WRITABLE = 1 << 6
+_STORES = re.compile(r"st|swp|cas")
+# Where indirect calls may go to, with BTI: bti c, bti jc, paciasp, pacibsp
+_PADS = {0xD503245F, 0xD50324DF, 0xD503233F, 0xD503237F}
+
 
 class Insn(NamedTuple):
     """An instruction as objdump shows it."""
@@ -84,8 +93,18 @@ class Write(NamedTuple):
     origins: frozenset[str]
 
 
+class Store(NamedTuple):
+    """A store of an argument through an argument, while page tables are writable."""
+
+    function: str
+    offset: int
+    exported: bool
+    visible: bool  # from other files
+    pad: bool  # for indirect calls, if the kernel has BTI
+
+
 class State(NamedTuple):
-    """Origins of x0 to x30 and sp, and of what is on the stack, by offset."""
+    """Origins of x0 to x30 and sp, the level; and of what is on the stack, by offset."""
 
     registers: list[Value]
     slots: dict[int, Value]
@@ -93,7 +112,7 @@ class State(NamedTuple):
 
 def _entry() -> State:
     """At the entry of a function."""
-    return State([ARGUMENT] * 9 + [UNKNOWN] * 22 + [value(_STACK, 0)], {})
+    return State([ARGUMENT] * 9 + [UNKNOWN] * 22 + [value(_STACK, 0), CONSTANT], {})
 
 
 def _mix(values: Iterable[Value]) -> Value:
@@ -388,8 +407,24 @@ def _flow(insns: dict[int, Insn], tables: Tables) -> dict[int, set[int]]:
     return after
 
 
+def _raises(insns: dict[int, Insn], write: Insn) -> bool | None:
+    """Whether a write of the register makes page tables writable; None if it is not known."""
+    for back in range(1, 9):
+        insn = insns.get(write.address - 4 * back)
+        if insn is None:
+            break
+        if insn.operands[:1] == write.operands[-1:]:
+            if insn.name == "mov" and insn.operands[1].startswith("#"):
+                return bool(int(insn.operands[1][1:], 0) & _WRITABLE)
+            break
+    return None
+
+
 def _states(insns: dict[int, Insn], tables: Tables, entry: int) -> Iterator[tuple[Insn, State]]:
-    """The state before each write of the register, as often as it is reached, the last is all."""
+    """The state before each write of the register, and each store to memory while it is raised.
+
+    As often as it is reached; the last is all.
+    """
     after = _flow(insns, tables)
     before: dict[int, int] = {}
     for found in after.values():
@@ -404,9 +439,14 @@ def _states(insns: dict[int, Insn], tables: Tables, entry: int) -> Iterator[tupl
         state = State(list(begin[address].registers), dict(begin[address].slots))
         while True:
             insn = insns[address]
-            if _register(insn):
+            raised = state.registers[_LEVEL] != CONSTANT
+            if _register(insn) or raised and _STORES.match(insn.name):
                 yield insn, State(list(state.registers), dict(state.slots))
             _step(state, insn)
+            if _register(insn):
+                raises = _raises(insns, insn)
+                if raises is not None:
+                    state.registers[_LEVEL] = RAISED if raises else CONSTANT
             found = after[address]
             if len(found) == 1:
                 address = next(iter(found))
@@ -429,8 +469,24 @@ def _register(insn: Insn) -> str:
     return REGISTERS.get(insn.word >> 16 & 0xFF, "")
 
 
-def writes(text: str, tables: Tables) -> list[Write]:
-    """All writes of the registers in what 'objdump -d' printed."""
+def _forwards(insn: Insn, state: State) -> bool:
+    """Whether an instruction stores an argument, or a part of it, where an argument points to."""
+    place = next((i for i, operand in enumerate(insn.operands) if operand.startswith("[")), None)
+    if place is None:
+        return False
+    base = insn.operands[place].strip("[]!").split(",")[0]
+    data = insn.operands[:place]
+    if re.match(r"st(l?xp|l?xr)", insn.name):
+        data = data[1:]  # without that which says whether it was stored
+    elif insn.name.startswith(("swp", "cas")):
+        data = data[:-1] if insn.name.startswith("swp") else data[len(data) // 2:]
+    return ("argument" in {kind for kind, _ in _get(state, base)}
+            and any("argument" in {kind for kind, _ in _get(state, one)} for one in data))
+
+
+def inspect_text(text: str, tables: Tables, exported: Set[str], visible: Set[str]
+                 ) -> tuple[list[Write], list[Store]]:
+    """All writes of the registers, and stores of arguments, in what 'objdump -d' printed."""
     all_ = read(text)
     back = {replacement + i: (original, i) for original, patches in tables.replaced.items()
             for replacement, _, long in patches for i in range(0, long, 4)}
@@ -441,7 +497,7 @@ def writes(text: str, tables: Tables) -> list[Write]:
         if not any(home in insns for _, insns in sites.values()):
             first, insns = _function(all_, _part(all_, home))
             sites[first] = first, insns
-    result = []
+    result, stores = [], []
     for first, insns in sites.values():
         mine = {original: patches for original, patches in tables.replaced.items()
                 if original in insns}
@@ -449,14 +505,32 @@ def writes(text: str, tables: Tables) -> list[Write]:
             for replacement, _, long in patches:
                 insns.update({i.address: i for i in _slice(all_, replacement, long)})
         origins: dict[int, set[str]] = {a: set() for a, i in insns.items() if _register(i)}
+        forwards: set[int] = set()
         for insn, state in _states(insns, tables._replace(replaced=mine), all_.starts[first]):
-            origins[insn.address] |= {kind for kind, _ in _get(state, insn.operands[-1])}
+            if _register(insn):
+                origins[insn.address] |= {kind for kind, _ in _get(state, insn.operands[-1])}
+            elif _forwards(insn, state):
+                forwards.add(insn.address)
+        name = all_.names[first]
+        entry = insns.get(all_.starts[first])
+        stores += [Store(name, back.get(address, (address, 0))[0] - all_.starts[first],
+                         name in exported, name in visible,
+                         entry is not None and entry.word in _PADS)
+                   for address in sorted(forwards)]
         for address, kinds in origins.items():
             home, more = back.get(address, (address, 0))
             part = _part(all_, home)
             result.append(Write(all_.names[part], home + more - all_.starts[part],
                                 _register(insns[address]), frozenset(kinds or {"unknown"})))
-    return sorted(result)
+    return sorted(result), sorted(stores)
+
+
+def _symbols(vmlinux: Path) -> tuple[set[str], set[str]]:
+    """Those that are exported, and those that other files see."""
+    found = re.findall(r"^\w+ (\w) (\S+)$",
+                       proc.output([needs.cross_prefix() + "nm", vmlinux], "nm"), re.M)
+    return ({name[len("__ksymtab_"):] for _, name in found if name.startswith("__ksymtab_")},
+            {name for kind, name in found if kind in "TW"})
 
 
 def _bytes(vmlinux: Path, start: int, stop: int) -> bytes:
@@ -507,7 +581,10 @@ def _tables(vmlinux: Path, text: str, noreturn: frozenset[str]) -> Tables:
                   frozenset(address for address, flags in bugs.items() if not flags & _WARNING))
 
 
-def inspect(vmlinux: Path, noreturn: frozenset[str]) -> list[Write]:
-    """All writes of the registers in a kernel, of which some functions do not return."""
+def inspect(vmlinux: Path, noreturn: frozenset[str]) -> tuple[list[Write], list[Store]]:
+    """All writes of the registers in a kernel, of which some functions do not return.
+
+    And the stores of a function's argument through another one while page tables are writable.
+    """
     text = proc.output([needs.cross_prefix() + "objdump", "-d", "-z", vmlinux], "objdump")
-    return writes(text, _tables(vmlinux, text, noreturn))
+    return inspect_text(text, _tables(vmlinux, text, noreturn), *_symbols(vmlinux))

@@ -43,7 +43,12 @@ class Gadgets(Scratch):
         return self.dir / "vmlinux"
 
     def inspect(self, *args: str) -> list[origins.Write]:
-        return origins.inspect(self.link(*args), frozenset(("dies",)))
+        return origins.inspect(self.link(*args), frozenset(("dies",)))[0]
+
+    def stores(self, *args: str) -> list[str]:
+        """How the stores that forward arguments are reached."""
+        return [gadgets.reached(store, True)
+                for store in origins.inspect(self.link(*args), frozenset(("dies",)))[1]]
 
     def of(self, *args: str) -> list[set[str]]:
         return [set(write.origins) for write in self.inspect(*args)]
@@ -52,6 +57,40 @@ class Gadgets(Scratch):
         self.assertEqual(self.of(f"msr {POR}, x0; ret"), [{"argument"}])
         self.assertEqual(self.of(f"and x3, x5, #7; orr x3, x3, #16; msr {POR}, x3; ret"),
                          [{"argument"}])
+
+    RAISE, RESTORE = (f"mov x9, #{por}; msr {POR}, x9; isb;" for por in (0x57, 0x17))
+
+    def test_a_store_of_an_argument(self) -> None:
+        for store in ("str x1, [x0]", "stp x2, xzr, [x3, #16]", "swp x1, x2, [x0]",
+                      "mov x4, x0; str w2, [x4, #8]!", "cas x2, x1, [x0]",
+                      "and x1, x1, #0xff; 1: ldxr x3, [x0]; stxr w4, x1, [x0]; cbnz w4, 1b"):
+            with self.subTest(store):
+                self.assertEqual(
+                    self.stores(f".arch armv8.5-a; {self.RAISE} {store}; {self.RESTORE} ret"),
+                    ["other files see it"])
+
+    def test_a_store_that_is_none_of_an_argument(self) -> None:
+        raised = (f"{self.RAISE} str xzr, [x0]; mov x2, #1; str x2, [x0];"
+                  f" mrs x3, sp_el0; str x1, [x3]; str x1, [sp, #-16]!; {self.RESTORE} ret")
+        self.assertEqual(self.stores(raised), [])
+        around = f"str x1, [x0]; {self.RAISE} {self.RESTORE} str x1, [x0]; ret"
+        self.assertEqual(self.stores(around), [])
+
+    def test_a_store_on_one_path_of_two(self) -> None:
+        one_path = f"cbz x2, 1f; {self.RAISE} 1: str x1, [x0]; {self.RESTORE} ret"
+        self.assertEqual(self.stores(one_path), ["other files see it"])
+
+    def test_how_a_store_is_reached(self) -> None:
+        def reached(name: str, *how: bool, bti: bool = True) -> str:
+            return gadgets.reached(origins.Store(name, 0, *how), bti)
+
+        self.assertEqual(reached("f", False, False, True), "")
+        self.assertEqual(reached("f", True, True, False), "exported")
+        self.assertEqual(reached("set_huge_pte_at", True, True, False), "exported")
+        self.assertEqual(reached("set_huge_pte_at", False, True, False), "")
+        self.assertEqual(reached("set_huge_pte_at", False, True, True),
+                         "indirect calls may go to it")
+        self.assertEqual(reached("set_huge_pte_at", False, True, True, bti=False), "")
 
     def test_an_argument_that_was_spilled(self) -> None:
         self.assertEqual(self.of(f"""
