@@ -15,7 +15,7 @@ from unittest import mock
 from kpkeyslib import aptsrc, cache, inputs, kernel, series
 from kpkeyslib.term import Problem
 
-from .support import Scratch, mini_kernel
+from .support import Scratch, commit, edit, mini_kernel
 
 BASE = """
 [linux]
@@ -167,6 +167,13 @@ class Inputs(Scratch):
         (plain / "Makefile").write_text(makefile)
         with self.assertRaisesRegex(Problem, "is Linux 6.12, the series is made for 7.3"):
             kernel.source(self.known(), str(plain))
+
+    def test_another_point_release_of_the_series(self) -> None:
+        plain = self.dir / "linux-7.3.tar.xz" / "linux-7.3"
+        edit(plain / "Makefile", "SUBLEVEL = 0\nEXTRAVERSION = -rc7", "SUBLEVEL = 9\nEXTRAVERSION =")
+        commit(plain, "7.3.9")
+        found = kernel.source(self.known(), str(plain))
+        self.assertEqual((found.name, found.origin), ("Linux 7.3.9", str(plain)))
 
     def test_an_archive_that_is_not_linux_leaves_nothing(self) -> None:
         (self.dir / "other").mkdir()
