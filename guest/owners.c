@@ -194,7 +194,7 @@ static void test_page_owner(int cpu)
 	result(!after, "page_owner: %d of them after its end", after);
 }
 
-/* In pages: what was allocated by that function for page tables; @all: by anyone in mm/kpkeys* */
+/* In pages: what the kernel has under such a place in its source */
 static long count_tagged(const char *wanted)
 {
 	FILE *file = fopen(ALLOCINFO, "r");
