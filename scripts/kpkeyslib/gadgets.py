@@ -20,8 +20,8 @@ ARGUED = (
     ("raised_switch_to", {"POR_EL1"}, {"memory of an argument"},
      "switched to again: thread.por_el1, as saved when it was switched away at a raised level"),
     ("el1h_64_sync el1h_64_irq el1h_64_fiq el1h_64_error el1t_64_sync el1t_64_irq el1t_64_fiq"
-     " el1t_64_error", {"POR_EL1"}, {"memory of the stack"},
-     "exception from a raised level: pt_regs, as saved at entry"),
+     " el1t_64_error", {"POR_EL1"}, {"result of a call"},
+     "exception from a raised level: pt_regs, as saved at entry, which the handler has"),
     ("__sdei_asm_handler", {"POR_EL1"}, {"memory of an argument"},
      "return from an SDEI event: pt_regs, as saved at entry"),
     ("power_down_finisher", {"POR_EL1"}, {"argument"},
