@@ -277,18 +277,17 @@ static void bench_syscall(void)
 
 static volatile int handled;
 
-static void handler(int sig)
+static void handle_alarm(int sig)
 {
 	(void)sig;
 	handled = 1;
 }
 
-/* A handler that returns to where it was called; it has its own for SIGSEGV */
+/* Go on behind the load */
 static void handle_segv(int sig, siginfo_t *info, void *context)
 {
 	(void)sig;
 	(void)info;
-	/* Beyond the load */
 	((ucontext_t *)context)->uc_mcontext.pc += 4;
 }
 
@@ -319,7 +318,7 @@ static void bench_irq_user(void)
 	static const struct itimerval soon = { .it_value.tv_usec = 50 };
 	enum { NR = 500 };
 
-	signal(SIGALRM, handler);
+	signal(SIGALRM, handle_alarm);
 	for (int i = 0; i <= REPEATS; i++) {
 		begin(i);
 		for (int n = 0; n < NR; n++) {
@@ -346,34 +345,6 @@ static void bench_irq_kernel(void)
 			clock_nanosleep(CLOCK_MONOTONIC, 0, &soon, NULL);
 		end(i, "irq-kernel", NR, 0);
 	}
-}
-
-/* A switch from a process to another one, in the system call of each */
-static void bench_yield(void)
-{
-	enum { NR = 2000 };
-	pid_t pid = fork();
-
-	if (!pid) {
-		struct sched_param first = { .sched_priority = 1 };
-
-		if (sched_setscheduler(0, SCHED_FIFO, &first))
-			_exit(1);
-		for (;;)
-			sched_yield();
-	}
-	if (pid < 0)
-		die("fork");
-	usleep(1000);
-	for (int i = 0; i <= REPEATS; i++) {
-		begin(i);
-		for (int n = 0; n < NR; n++)
-			sched_yield();
-		end(i, "yield", NR, 0);
-	}
-	kill(pid, SIGKILL);
-	if (waitpid(pid, NULL, 0) != pid)
-		die("waitpid");
 }
 
 /* To where page tables can be moved as a whole, or one page from there */
@@ -592,7 +563,6 @@ int main(int argc, char **argv)
 	bench_segv();
 	bench_irq_user();
 	bench_irq_kernel();
-	bench_yield();
 	if (!quick) {
 		bench_fault();
 		bench_mremap("mremap", 0);
