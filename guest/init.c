@@ -274,6 +274,9 @@ void drain_log(struct report *report)
 			note(report, text);
 			continue;
 		}
+		/* The base kernel has data races, too: who reads the console tells which are ours */
+		if (strstr(text, "BUG: KCSAN: "))
+			continue;
 		/* Memory that is being unplugged is moved until that succeeds */
 		if (strstr(text, "page dumped because: migration failure"))
 			continue;
@@ -720,10 +723,15 @@ static int mode_attack(void)
 	return finish() || t.errors || !t.attacks;
 }
 
-static int mode_scarcity(bool points)
+static int mode_scarcity(const char *mode)
 {
 	traces_expected = true;
-	test_scarcity(points);
+	if (!strcmp(mode, "hog"))
+		test_hog();
+	else if (!strcmp(mode, "races"))
+		test_races();
+	else
+		test_scarcity(!strcmp(mode, "scarcity"));
 	check_counters();
 	show_statistics();
 	test_lockdep();
@@ -909,8 +917,9 @@ int main(int argc, char **argv)
 			status = mode_test();
 		else if (!strcmp(mode, "attack"))
 			status = mode_attack();
-		else if (!strcmp(mode, "scarcity") || !strcmp(mode, "storms"))
-			status = mode_scarcity(!strcmp(mode, "scarcity"));
+		else if (!strcmp(mode, "scarcity") || !strcmp(mode, "storms") ||
+			 !strcmp(mode, "hog") || !strcmp(mode, "races"))
+			status = mode_scarcity(mode);
 		else if (!strcmp(mode, "forks") || !strcmp(mode, "idle"))
 			status = mode_forks(!strcmp(mode, "forks"));
 		else if (!strcmp(mode, "owners"))

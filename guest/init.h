@@ -98,6 +98,8 @@ struct tally {
 void rehearse_attacks(struct tally *t);
 
 /* scarcity.c: no memory for page tables. @points: allocations fail one after the other, too */
+void test_hog(void);
+void test_races(void);
 void test_scarcity(bool points);
 
 /* init.c: the kernel's own check of all page tables, if it has one */

@@ -428,9 +428,10 @@ static void storm_vmap(void)
 static void (* const storms[])(void) = { storm_fork, storm_map, storm_vmap };
 
 /*
- * A hog takes this much memory: pages, or nothing but page tables. A single one
- * that takes all will not do: the OOM killer regards it as gone when its pages
- * are, before its page tables are free, and then kills whomever it finds.
+ * A hog takes this much memory: pages, or nothing but page tables. If a single one
+ * takes all for these, others may get killed for it, with any kernel: the OOM
+ * killer regards it as gone when its pages are, before its page tables are free,
+ * and then kills whomever it finds.
  */
 static void hog(bool tables, long kilobytes)
 {
@@ -468,33 +469,39 @@ static bool wait_for(pid_t pid, int *status, int seconds)
 #define NR_HOGS		8	/* what they want is more than there is, what half of them have is not */
 #define HOG_SHARE	6
 
+enum hogs { NO_HOGS, PAGE_HOGS, TABLE_HOGS, ONE_TABLE_HOG };
+
 static pid_t hogs[NR_HOGS];
+static int nr_hogs;
 
 /* Returns once each hog has what it wants, or is gone; false: that goes on and on */
-static bool start_hogs(bool tables)
+static bool start_hogs(enum hogs kind)
 {
-	long share = value_in("/proc/meminfo", "MemAvailable:") / HOG_SHARE;
+	/* A single one wants more than there is */
+	long share = kind == ONE_TABLE_HOG ? 2 * value_in("/proc/meminfo", "MemTotal:") :
+		     value_in("/proc/meminfo", "MemAvailable:") / HOG_SHARE;
 	double end = now() + PATIENCE;
 	siginfo_t info;
 	int ended;
 
+	nr_hogs = kind == ONE_TABLE_HOG ? 1 : NR_HOGS;
 	shared->sated = 0;
-	for (int i = 0; i < NR_HOGS; i++) {
+	for (int i = 0; i < nr_hogs; i++) {
 		hogs[i] = fork();
 		if (!hogs[i])
-			hog(tables, share);
+			hog(kind != PAGE_HOGS, share);
 	}
 	do {
 		drain_log(NULL);
 		usleep(20000);
 		ended = 0;
-		for (int i = 0; i < NR_HOGS; i++) {
+		for (int i = 0; i < nr_hogs; i++) {
 			info.si_pid = 0;
 			waitid(P_PID, hogs[i], &info, WEXITED | WNOHANG | WNOWAIT);
 			ended += info.si_pid == hogs[i];
 		}
 		/* One that was killed may have been sated before */
-	} while (ended + shared->sated < NR_HOGS && now() < end);
+	} while (ended + shared->sated < nr_hogs && now() < end);
 	return now() < end;
 }
 
@@ -503,17 +510,15 @@ static int end_hogs(void)
 {
 	int killed = 0, status;
 
-	for (int i = 0; i < NR_HOGS; i++)
+	for (int i = 0; i < nr_hogs; i++)
 		kill(hogs[i], SIGTERM);
-	for (int i = 0; i < NR_HOGS; i++) {
+	for (int i = 0; i < nr_hogs; i++) {
 		if (!wait_for(hogs[i], &status, PATIENCE))
 			return -1;
 		killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	}
 	return killed;
 }
-
-enum hogs { NO_HOGS, PAGE_HOGS, TABLE_HOGS };
 
 static void test_storm(const char *name, int percent, enum hogs kind)
 {
@@ -539,7 +544,7 @@ static void test_storm(const char *name, int percent, enum hogs kind)
 		_exit(0);
 	}
 	if (kind)
-		settled = start_hogs(kind == TABLE_HOGS);
+		settled = start_hogs(kind);
 	for (double end = now() + (kind ? 1 : STORM_SECONDS); now() < end; usleep(100000))
 		drain_log(NULL);
 	shared->stop = true;
@@ -565,10 +570,13 @@ static void test_storm(const char *name, int percent, enum hogs kind)
 	       shared->done[VMAPS],
 	       "storm of %s: %ld forks, %ld maps, %ld vmaps, and it ends", name,
 	       shared->done[FORKS], shared->done[MAPS], shared->done[VMAPS]);
-	if (kind)
+	if (kind == ONE_TABLE_HOG)
+		result(killed == 1, "storm of %s: %ld OOM kills, among them the hog, and %d of %d others",
+		       name, kills, lost, nr);
+	else if (kind)
 		result(killed > 0 && kills == killed && !lost,
 		       "storm of %s: %ld OOM kills, %d of the %d hogs", name, kills, killed,
-		       NR_HOGS);
+		       nr_hogs);
 }
 
 /* ---- what is left ---- */
@@ -613,7 +621,7 @@ static struct counters get_counters(void)
 }
 
 /* To be seen, rather than told by the version: vendors have older kernels with newer parts */
-static void look_what_counts(void)
+static struct counters look_what_counts(void)
 {
 	struct counters before = get_counters(), after;
 	char answer[32];
@@ -628,6 +636,8 @@ static void look_what_counts(void)
 	count_kernel = 2 * (after.user - before.user) > after.kernel - before.kernel;
 	result(after.kernel - before.kernel >= 16, "%ld tables for vmap(), and %ld are counted",
 	       after.kernel - before.kernel, after.user - before.user);
+	after.user -= count_kernel ? after.kernel : 0;
+	return after;
 }
 
 /*
@@ -668,18 +678,59 @@ static void check_clean(const char *when, const struct counters *before)
 	check_leaks(when);
 }
 
-void test_scarcity(bool points)
+static void prepare(void)
 {
-	struct counters before;
-
 	have_pools = statistic("allocs") >= 0;
 	span = (size_t)getpagesize() * getpagesize() / 8;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	write_file("/proc/sys/vm/oom_dump_tasks", "0\n");
 	write_file("/proc/sys/kernel/hung_task_timeout_secs", "20\n");
-	look_what_counts();
-	before = get_counters();
+}
+
+#define HOG_TURNS	3
+#define RACE_TURNS	3
+
+/* One process that fills the machine with page tables; how many others are killed is reported */
+void test_hog(void)
+{
+	prepare();
+	for (int turn = 0; turn < HOG_TURNS; turn++)
+		test_storm("one-table-hog", 0, ONE_TABLE_HOG);
+}
+
+/* What the tests for races are about, too: giving back, and looking at the counters */
+static __attribute__((noreturn)) void look_and_shrink(void)
+{
+	for (;;) {
+		write_file("/proc/sys/vm/drop_caches", "2\n");
+		statistic("*");
+		usleep(20000);
+	}
+}
+
+/* For a kernel that looks for data races: all that the allocator does, on all CPUs */
+void test_races(void)
+{
+	int status;
+	pid_t pid;
+
+	prepare();
+	pid = fork();
+	if (!pid)
+		look_and_shrink();
+	for (int turn = 0; turn < RACE_TURNS; turn++)
+		test_storm("races", 0, NO_HOGS);
+	kill(pid, SIGKILL);
+	result(pid > 0 && wait_for(pid, &status, PATIENCE), "what looks at the counters ends");
+}
+
+void test_scarcity(bool points)
+{
+	struct counters before;
+
+	prepare();
+	before = look_what_counts();
 	say("# before: %ld kB available", before.available);
 	if (points && result(prepare_faults(), "the kernel can make allocations fail")) {
 		all_points();

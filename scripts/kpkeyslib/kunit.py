@@ -16,7 +16,8 @@ SUITES = ("kpkeys", "kpkeys_arm64", "kpkeys_hardened_pgtables", "kpkeys_pba", "l
 NEED_POE = SUITES[:4]
 NEED_FIRMWARE = ("sdei_event_at_raised_level",)
 NEED_SMALL_VA = ("kernel_root_entry",)
-NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split", "single_pages")
+NEED_BLOCKS = ("split_takes_from_the_reserve", "forced_split", "single_pages",
+               "shrink_leaves_the_stock")
 NEED_OPTION = {"bad_page": "CONFIG_MEMORY_FAILURE=y",
                "preemption_at_raised_level": "CONFIG_PREEMPTION=y"}
 # Cases, or all of a suite, that have no control with the feature off

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tests of the kernel when memory is short, and made to be short (guest/scarcity.c)."""
+"""Tests of the kernel when memory is short, or made to be, and of races (guest/scarcity.c)."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from . import boot, demo, guest, guesttests
@@ -59,6 +60,33 @@ def _small(mode: boot.Mode, megabytes: int) -> boot.Mode:
     return mode._replace(memory=megabytes / 1024)
 
 
+def data_races(console: str, functions: set[str]) -> list[str]:
+    """What KCSAN reports of these functions."""
+    reports = re.findall(r"BUG: KCSAN: (.*)", console)
+    return [text for text in reports if functions & set(re.findall(r"[A-Za-z_]\w*", text))]
+
+
+def _functions(tree: Path) -> set[str]:
+    """The functions of the series in mm/: those of the base have data races, too."""
+    return {name for path in (tree / "mm").glob("kpkeys*.c")
+            for name in re.findall(r"^(?!\s|#).*?(\w+)\(", path.read_text(), re.M)}
+
+
+def _races() -> Test:
+    mode = boot.with_cpus(boot.EAGER, 8)
+
+    def run(setting: Setting, where: Path) -> str:
+        needs_machine(setting, mode)
+        _boot(setting, mode, "races", True, where / "on.log")
+        console = (where / "on.log").read_text(errors="replace")
+        check("kcsan: " in console, "KCSAN does not run")
+        found = data_races(console, _functions(setting.kernel.source.tree))
+        check(not found, f"data races: {', '.join(sorted(set(found)))}")
+        return f"{console.count('BUG: KCSAN: ')} data races, none of them ours"
+
+    return Test(f"races: KCSAN, {mode.name}", run, "kcsan", quick=False)
+
+
 def tests() -> list[Test]:
     """Storms on small machines; with a kernel for it, failures of allocations, too.
 
@@ -67,6 +95,9 @@ def tests() -> list[Test]:
     found = [
         *(_test("storms", _small(mode, size), "storms", "", quick=False)
           for mode in (boot.LAZY, boot.BLOCKS) for size in (64, 128)),
+        *(_test("one process with all page tables", _small(mode, 128), "hog", "", quick=False)
+          for mode in (boot.EAGER, boot.EAGER_BLOCKS)),
+        _races(),
         *(_test("failures and storms", _small(mode, 256), "scarcity", "scarcity", quick=False)
           for mode in (boot.EAGER, boot.LAZY, boot.BLOCKS)),
     ]

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import boot, cache, cli, demo, kernel, kunit, needs, proc, qemu, testcase
+from kpkeyslib import boot, cache, cli, demo, kernel, kunit, needs, proc, qemu, scarcity, testcase
 from kpkeyslib.term import Problem
 
 from .support import Scratch, commit, mini_kernel
@@ -206,6 +206,16 @@ class Reading(Scratch):
         odd = CONSOLE.replace("status=0", "status=1").replace("expected=1", "expected=0")
         self.assertIn("user pte: refused", demo.verdict(result(odd)))
         self.assertIn("error no", demo.verdict(result("kpkeys-demo: error no module\n")))
+
+    def test_data_races_of_ours(self) -> None:
+        ours = {"pba_alloc", "pool_push"}
+        console = ("[ 1.0] BUG: KCSAN: data-race in my_pba_alloc / do_exit\n"
+                   "[ 1.1] BUG: KCSAN: data-race in pba_alloc / pool_has_excess\n"
+                   "[ 1.2] BUG: KCSAN: data-race in pool_push+0x2c0/0x330\n")
+        self.assertEqual(scarcity.data_races(console, ours),
+                         ["data-race in pba_alloc / pool_has_excess",
+                          "data-race in pool_push+0x2c0/0x330"])
+        self.assertEqual(scarcity.data_races(console, {"pba_free"}), [])
 
     def test_tap_that_is_not_complete(self) -> None:
         for text in ("", "ok 1 - a\n", "1..0\n", "ok 1 - a\n1..2\n",
