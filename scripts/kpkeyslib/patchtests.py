@@ -63,7 +63,8 @@ def _git_am_of_qemu(_: Setting, where: Path) -> str:
                    what="git am of QEMU's patches")
 
     def make(partial: Path) -> None:
-        inputs.obtain(inputs.base(), "qemu", lambda archive, _: take(archive, partial))
+        inputs.obtain(inputs.base(), "qemu", lambda _: None,
+                      lambda found: take(found.path, partial))
         count = series.git(partial / "tree", "rev-list", "--count", "HEAD")
         (partial / "count").write_text(f"{int(count) - 1}")
         shutil.rmtree(partial / "tree")

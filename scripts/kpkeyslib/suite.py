@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+import traceback
 import unittest
 from pathlib import Path
 
@@ -90,8 +91,10 @@ def _one_alone(test: Test, setting: Setting | None, again: bool, where: Path) ->
             remark, outcome = test.run(setting, where), "passed"  # type: ignore[arg-type]
         except Skip as err:
             remark, outcome = str(err), "skipped"
-        except (AssertionError, Problem, OSError, KeyError, ValueError, StopIteration) as err:
+        except Exception as err:  # a fault of a test must not end the others
             remark, outcome = f"{err or type(err).__name__}", "failed"
+            if not isinstance(err, (AssertionError, Problem)):
+                (where / "traceback.log").write_text(traceback.format_exc())
         result = Result(test.name, outcome, time.monotonic() - start, remark)
         if setting and test.inputs:
             results.remember(test, setting, result)
