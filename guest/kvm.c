@@ -231,6 +231,33 @@ static pid_t start_vm(uint64_t hidden)
 	_exit(1);
 }
 
+static void end_vm(struct vm *vm)
+{
+	munmap(vm->run, vm->run_size);
+	munmap(vm->memory, MEMORY_SIZE);
+	close(vm->vcpu);
+	close(vm->fd);
+}
+
+/* Undefined in each turn: two accesses; without POE, the five others, too, two of them late */
+static long undefined_accesses(long turns, bool poe)
+{
+	return poe ? 2 * turns : 7 * turns - 2;
+}
+
+/* Linux 7.3.y takes POE away from a VM that does not have what POE implies; others do not */
+static bool has_poe(uint64_t hidden)
+{
+	struct seen seen = {};
+	struct vm vm = {};
+
+	if (make_vm(&vm, hidden))
+		return true;
+	if (!run_vm(&vm, &seen, 2, false))
+		end_vm(&vm);
+	return seen.undefined != undefined_accesses(2, false);
+}
+
 static void test_one(const char *name, uint64_t hidden, bool poe)
 {
 	struct seen seen = {};
@@ -250,17 +277,12 @@ static void test_one(const char *name, uint64_t hidden, bool poe)
 	if (wrong)
 		say("# %s: %s (%s), exit reason %d", name, wrong, strerror(errno),
 		    vm.run ? (int)vm.run->exit_reason : -1);
-	/* Two are undefined in each turn; without POE, the five others, too, two of them late */
 	result(!wrong && !seen.wrong && seen.hypercall >= 2 &&
-	       seen.undefined == (poe ? 2 * TURNS : 7 * TURNS - 2),
+	       seen.undefined == undefined_accesses(TURNS, poe),
 	       "kvm: %s: %ld turns, %ld exits, %ld undefined accesses, %ld wrong values", name,
 	       seen.turns, seen.exits, seen.undefined, seen.wrong);
-	if (!wrong) {
-		munmap(vm.run, vm.run_size);
-		munmap(vm.memory, MEMORY_SIZE);
-		close(vm.vcpu);
-		close(vm.fd);
-	}
+	if (!wrong)
+		end_vm(&vm);
 
 	/* A VM on each CPU, and our attacks between its turns */
 	sched_getaffinity(0, sizeof(all), &all);
@@ -283,6 +305,6 @@ void test_kvm(void)
 	bool poe = have_poe();
 
 	test_one("VM with POE", 0, poe);
-	test_one("VM with POE, but no TCR2_EL1", MMFR3_TCRX, poe);
+	test_one("VM with POE, but no TCR2_EL1", MMFR3_TCRX, poe && has_poe(MMFR3_TCRX));
 	test_one("VM without POE", MMFR3_S1POE, false);
 }
