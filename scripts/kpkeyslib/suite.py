@@ -32,7 +32,8 @@ def _self_tests() -> list[Test]:
     def make(case: unittest.TestCase) -> Test:
         def run(_: Setting, where: Path) -> str:
             result = unittest.TestResult()
-            case.run(result)
+            # As a suite, so that what a class sets up for its tests is there
+            unittest.TestSuite([case]).run(result)
             problems = [text for _, text in result.errors + result.failures]
             (where / "traceback.log").write_text("\n".join(problems))
             check(not problems, problems[0].splitlines()[-1] if problems else "")
