@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import http.server
 import io
 import os
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -36,6 +39,18 @@ class Scratch(unittest.TestCase):
         # What the commands note of themselves is not for the documents
         stack.enter_context(mock.patch.object(figures, "DIRECTORY", self.dir / "results"))
         self.screen = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+
+    def serve(self, directory: Path) -> str:
+        """The address of a server that has the files of a directory."""
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+        quiet = mock.patch.object(http.server.SimpleHTTPRequestHandler, "log_message")
+        quiet.start()
+        self.addCleanup(quiet.stop)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return f"http://127.0.0.1:{server.server_port}"
 
 
 def mini_kernel(where: Path) -> str:

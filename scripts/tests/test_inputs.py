@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import os
 import tarfile
-import threading
 from pathlib import Path
 from unittest import mock
 
@@ -65,17 +62,6 @@ class Inputs(Scratch):
         """The archive of Linux that is taken: its name and what it holds."""
         return inputs.obtain(known, "linux", lambda path: None,
                              lambda found: (found.path.name, found.path.read_bytes()))
-
-    def serve(self) -> str:
-        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=self.mirror)
-        quiet = mock.patch.object(http.server.SimpleHTTPRequestHandler, "log_message")
-        quiet.start()
-        self.addCleanup(quiet.stop)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        return f"http://127.0.0.1:{server.server_port}/linux-7.3.tar.xz"
 
     def test_this_repository_has_a_base(self) -> None:
         known = inputs.base()
@@ -138,12 +124,12 @@ class Inputs(Scratch):
         self.assertIn("cut-down", self.screen.getvalue())
 
     def test_download(self) -> None:
-        self.assertEqual(self.obtain(self.known(self.serve())),
+        self.assertEqual(self.obtain(self.known(f"{self.serve(self.mirror)}/linux-7.3.tar.xz")),
                          (self.full.name, self.full.read_bytes()))
         self.assertEqual(list((cache.root() / "archives").iterdir()), [])
 
     def test_download_with_a_wrong_checksum_leaves_nothing(self) -> None:
-        known = self.known(self.serve())
+        known = self.known(f"{self.serve(self.mirror)}/linux-7.3.tar.xz")
         with self.full.open("ab") as out:
             out.write(b"x")
         with self.assertRaisesRegex(Problem, "wrong checksum"):

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
-import http.server
 import io
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
-import threading
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -140,7 +137,7 @@ class Versions(Scratch):
         self.kept.mkdir()
         (self.dir / "BASE").write_text(BASE.format(
             deb=total(self.named), small=total(self.small), qemu=total(self.qemu_named),
-            url=self.serve()))
+            url=self.serve(self.kept)))
         self.known = inputs.base(self.dir / "BASE")
         self.sites = {"Debian": self.dir / "debian",
                       "Debian-Security": self.dir / "debian-security"}
@@ -190,18 +187,6 @@ class Versions(Scratch):
             f"Date: Fri, 27 Nov 2026 00:00:00 UTC\nArchitectures: {arch}\nComponents: main\n"
             f"SHA256:\n{sums}")
         aptsrc._lists.cache_clear()
-
-    def serve(self) -> str:
-        """A place that keeps versions."""
-        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=self.kept)
-        quiet = mock.patch.object(http.server.SimpleHTTPRequestHandler, "log_message")
-        quiet.start()
-        self.addCleanup(quiet.stop)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        return f"http://127.0.0.1:{server.server_port}"
 
     def taken(self) -> tuple[str, str]:
         """The kernel that is taken, and the archive that it is said to be from."""
