@@ -22,16 +22,26 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 #define MSR_POR_EL1	0xd518a280	/* msr por_el1, xt */
 #define NR_REGS		31		/* x0 to x30; then there is xzr */
 
+struct write {
+	uint64_t pc;
+	unsigned int reg;
+};
+
+#define NR_FROM		8
+
 struct block {
 	uint64_t pc;
-	bool seen;
+	uint64_t from[NR_FROM];	/* the writes that had raised it */
+	unsigned int nr;
 };
 
 /* All vCPUs number their registers alike, in the order of their names */
 static struct qemu_plugin_register *regs[NR_REGS];
+/* The address of the MSR that has set the bit; 0 if it is not set */
 static qemu_plugin_u64 raised;
 static unsigned int bit;
 static FILE *out;
+static GMutex lock;
 
 static void on_init(qemu_plugin_id_t id, unsigned int cpu)
 {
@@ -52,7 +62,8 @@ static void on_init(qemu_plugin_id_t id, unsigned int cpu)
 static void on_write(unsigned int cpu, void *data)
 {
 	g_autoptr(GByteArray) value = g_byte_array_new();
-	uintptr_t n = (uintptr_t)data;
+	const struct write *write = data;
+	unsigned int n = write->reg;
 	uint64_t por = 0;
 
 	if (n < NR_REGS) {
@@ -60,19 +71,24 @@ static void on_write(unsigned int cpu, void *data)
 			abort();
 		memcpy(&por, value->data, sizeof(por));
 	}
-	qemu_plugin_u64_set(raised, cpu, por >> bit & 1);
+	qemu_plugin_u64_set(raised, cpu, por >> bit & 1 ? write->pc : 0);
 }
 
 static void on_raised(unsigned int cpu, void *data)
 {
+	uint64_t from = qemu_plugin_u64_get(raised, cpu);
 	struct block *block = data;
+	unsigned int i;
 
-	(void)cpu;
-	if (block->seen)
-		return;
-	block->seen = true;
-	fprintf(out, "%" PRIx64 "\n", block->pc);
-	fflush(out);
+	g_mutex_lock(&lock);
+	for (i = 0; i < block->nr && block->from[i] != from; i++)
+		;
+	if (i == block->nr && i < NR_FROM) {
+		block->from[block->nr++] = from;
+		fprintf(out, "%" PRIx64 " %" PRIx64 "\n", block->pc, from);
+		fflush(out);
+	}
+	g_mutex_unlock(&lock);
 }
 
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
@@ -89,10 +105,14 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		uint32_t code = 0;
 
 		qemu_plugin_insn_data(insn, &code, sizeof(code));
-		if ((code & ~0x1fu) == MSR_POR_EL1)
+		if ((code & ~0x1fu) == MSR_POR_EL1) {
+			struct write *write = g_new0(struct write, 1);
+
+			write->pc = qemu_plugin_insn_vaddr(insn);
+			write->reg = code & 0x1f;
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_write,
-							       QEMU_PLUGIN_CB_R_REGS,
-							       (void *)(uintptr_t)(code & 0x1f));
+							       QEMU_PLUGIN_CB_R_REGS, write);
+		}
 	}
 }
 
