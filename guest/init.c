@@ -713,6 +713,21 @@ static int mode_test(void)
 	return conclude(true);
 }
 
+/* What writes page tables, without anything that has them writable on purpose */
+static int mode_busy(void)
+{
+	test_pkeys();
+	test_churn();
+	test_memcg();
+	test_modules();
+	test_cpu_hotplug();
+	test_tracepoints();
+	check_counters();
+	check_pgtables("at the end");
+	test_lockdep();
+	return finish();
+}
+
 static int mode_attack(void)
 {
 	struct tally t = {};
@@ -915,6 +930,8 @@ int main(int argc, char **argv)
 			status = mode_run();
 		else if (!strcmp(mode, "test"))
 			status = mode_test();
+		else if (!strcmp(mode, "busy"))
+			status = mode_busy();
 		else if (!strcmp(mode, "attack"))
 			status = mode_attack();
 		else if (!strcmp(mode, "scarcity") || !strcmp(mode, "storms") ||
