@@ -58,12 +58,16 @@ def _make(target: str, source: str, key: Iterable[str | Path], *args: str) -> Pa
                        make) / target
 
 
+def plugin(known: inputs.Base, name: str) -> Path:
+    """A plugin for QEMU."""
+    header = qemu.header(known)
+    return _make(f"{name}.so", f"{name}.c", [header / "qemu-plugin.h"], f"QEMU_INCLUDE={header}")
+
+
 def _programs(known: inputs.Base) -> tuple[Path, Path]:
     """The guest's init and QEMU's plugin."""
-    header = qemu.header(known)
     return (_make("workloads", "workloads.c", [kernel.compiler()], *kernel.make_args()),
-            _make("counter.so", "counter.c", [header / "qemu-plugin.h"],
-                  f"QEMU_INCLUDE={header}"))
+            plugin(known, "counter"))
 
 
 def patches() -> list[Path]:

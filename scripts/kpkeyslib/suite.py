@@ -12,7 +12,8 @@ import unittest
 from pathlib import Path
 
 from . import (attack, boot, cache, failclosed, gadgets, guesttests, inputs, kernel, kunit, life,
-               matrix, needs, owners, patchtests, proc, qemu, results, scarcity, sidebyside, vendor)
+               matrix, needs, owners, patchtests, proc, qemu, raised, results, scarcity, sidebyside,
+               vendor)
 from .results import Result
 from .term import Problem, say
 from .testcase import Setting, Skip, Test, check
@@ -56,6 +57,7 @@ def tests() -> list[Test]:
         *map(guesttests.bare_metal, (*boot.WITH_POE, boot.NO_POE)),
         *patchtests.tests(),
         gadgets.test(),
+        raised.test(),
         *map(guesttests.suites, (*boot.WITH_POE, *boot.WITH_FIRMWARE, *boot.SPECIAL, boot.NO_POE)),
         guesttests.suites(boot.EAGER, on=False),
         # With lockdep, and memory that goes bad
