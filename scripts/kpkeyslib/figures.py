@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cache, counts, inputs, matrix, qemu, report, series, suite
+from . import cache, counts, inputs, matrix, qemu, raised, report, series, suite
 from .results import DIRECTORY
 from .term import Problem
 from .testcase import Test
@@ -276,6 +276,8 @@ _WRITTEN: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("Documentation/carrying.rst", r"at most ([\d.]+) % more instructions", _at_most_off),
     ("Documentation/index.rst", r"at most ([\d.]+) % more instructions", _at_most_off),
     (_PERFORMANCE, r"Counted with\s+(\d+)\s+patches", _counted),
+    ("Documentation/threat-model.rst", r"the level is raised:\n\n((?:\* .+\n(?:  .+\n)*)+)",
+     raised.listing),
     ("README.md", r"\(patches/(\S+Describe-kernel-protection-keys\.patch)\)", lambda: _document()),
     ("Documentation/kernel.rst", r"``patches/(\S+Describe-kernel-protection-keys\.patch)``",
      lambda: _document()),
