@@ -414,6 +414,27 @@ static int worker(int cpu, double end, bool use_hugetlb)
 	return NR_JOBS;
 }
 
+/* What no job does: free lazily, with folios of all sizes, more of them than are in a batch */
+void test_lazy_free(void)
+{
+	size_t size = 4 * MB, i;
+	char *p = map(size, -1, MAP_PRIVATE);
+	bool ok = p;
+
+	for (i = 0; ok && i < 4; i++) {
+		madvise(p, size, i % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		fill(p, size, i);
+		ok = !madvise(p + page_size(), size - 2 * page_size(), MADV_FREE);
+		ok &= check(p, page_size(), i);
+		munmap(p + size / 2, size / 4);
+		ok &= mmap(p, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p;
+	}
+	if (p)
+		munmap(p, size);
+	result(ok, "memory that is freed lazily");
+}
+
 void test_churn(void)
 {
 	int cpus = count_cpus(), i, running, status, lost = 0;

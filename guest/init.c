@@ -718,6 +718,7 @@ static int mode_busy(void)
 {
 	test_pkeys();
 	test_churn();
+	test_lazy_free();
 	test_memcg();
 	test_modules();
 	test_cpu_hotplug();

@@ -63,6 +63,7 @@ int print_por(void);
 
 /* churn.c: keeps the kernel's page-table code busy, checks memory contents */
 void test_churn(void);
+void test_lazy_free(void);
 void test_cpu_hotplug(void);
 /* Says why if it cannot be done */
 bool set_cpu(int cpu, bool online);
