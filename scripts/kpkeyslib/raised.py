@@ -41,7 +41,7 @@ _STORES = (
     Group("Helpers that store entries, with the TLB flush between two series of stores, and what"
           " they do ahead of their stores in a section that has raised the level",
           "kpkeys_write_entry kpkeys_xchg_entry kpkeys_store_ptes kpkeys_clear_ptes"
-          " kpkeys_get_and_clear_ptes kpkeys_set_wrprotect __xchg_case_64"
+          " kpkeys_get_and_clear_ptes kpkeys_set_wrprotect __set_pte __xchg_case_64"
           " __ptep_set_access_flags_anysz __ptep_test_and_clear_young __clear_young_dirty_pte"
           " clear_ptes __contpte_try_fold __contpte_try_unfold contpte_try_unfold_partial"
           " contpte_convert contpte_set_ptes contpte_clear_full_ptes"
@@ -60,7 +60,7 @@ _SECTIONS = (
     Group("Loops over entries of processes in lazy MMU sections: unmap, fork, mprotect, mremap,"
           " madvise",
           "__zap_vma_range copy_page_range copy_nonpresent_pte change_protection move_page_tables"
-          " madvise_cold_or_pageout_pte_range lazy_mmu_mode_disable"),
+          " madvise_cold_or_pageout_pte_range madvise_free_pte_range lazy_mmu_mode_disable"),
     Group("Loops over entries of the kernel in lazy MMU sections: vmalloc, permissions and pkeys of"
           " the linear map",
           "vmap_range_noflush vmap_small_pages_range_noflush __vunmap_range_noflush"
@@ -74,17 +74,19 @@ _SECTIONS = (
           " in part",
           "folio_remove_rmap_ptes folio_try_dup_anon_rmap_ptes deferred_split_folio"
           " list_lru_lock_irqsave list_lru_unlock_irqrestore __list_lru_add set_shrinker_bit"),
-    Group("Pages that were accessed, or are cold, to other lists, by batches of them; a batch drops"
-          " its references",
-          "folio_mark_accessed folio_deactivate workingset_activation workingset_age_nonresident"
-          " __folio_batch_add_and_move folio_batch_move_lru folio_lruvec_lock_irqsave"
-          " lru_activate lru_deactivate folio_isolate_lru folios_put_refs memset"),
+    Group("Pages that were accessed, are cold, or may be freed, to other lists, by batches of them;"
+          " a batch drops its references",
+          "folio_mark_accessed folio_deactivate folio_mark_lazyfree folio_unlock"
+          " workingset_activation workingset_age_nonresident __folio_batch_add_and_move"
+          " folio_batch_move_lru folio_lruvec_lock_irqsave lru_activate lru_deactivate lru_lazyfree"
+          " folios_put_refs memset"),
     Group("Counters",
           "__mod_memcg_lruvec_state __mod_zone_page_state mem_cgroup_update_lru_size"
           " mod_lruvec_state mod_memcg_lruvec_state mod_node_page_state mod_node_state"
           " mod_mthp_stat lruvec_stat_mod_folio memcg_rstat_updated memcg_state_val_in_pages"
           " __css_rstat_updated count_memcg_events count_vm_event percpu_counter_add_batch"),
-    Group("The batches of the mmu_gather", "__tlb_remove_folio_pages __tlb_remove_folio_pages_size"),
+    Group("The batches of the mmu_gather",
+          "__tlb_remove_folio_pages __tlb_remove_folio_pages_size"),
     Group("Locks, and RCU read-side sections, of all these",
           "_raw_spin_lock _raw_spin_lock_irqsave _raw_spin_trylock _raw_spin_unlock"
           " _raw_spin_unlock_irqrestore queued_spin_lock_slowpath __rcu_read_lock"
