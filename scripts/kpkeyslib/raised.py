@@ -74,15 +74,13 @@ _SECTIONS = (
           " in part",
           "folio_remove_rmap_ptes folio_try_dup_anon_rmap_ptes deferred_split_folio"
           " list_lru_lock_irqsave list_lru_unlock_irqrestore __list_lru_add set_shrinker_bit"),
-    Group("Pages that were accessed, are cold, or may be freed, to other lists, by batches of them;"
-          " a batch drops its references",
+    Group("Pages that were accessed, are cold, or may be freed, to batches for other lists; a batch"
+          " that is full gets to the lists at the default level",
           "folio_mark_accessed folio_deactivate folio_mark_lazyfree folio_unlock"
           " workingset_activation workingset_age_nonresident __folio_batch_add_and_move"
-          " folio_batch_move_lru folio_lruvec_lock_irqsave lru_activate lru_deactivate lru_lazyfree"
-          " folios_put_refs memset"),
+          " folio_batch_move_lru memset"),
     Group("Counters",
-          "__mod_memcg_lruvec_state __mod_zone_page_state mem_cgroup_update_lru_size"
-          " mod_lruvec_state mod_memcg_lruvec_state mod_node_page_state mod_node_state"
+          "__mod_memcg_lruvec_state mod_memcg_lruvec_state mod_node_page_state mod_node_state"
           " mod_mthp_stat lruvec_stat_mod_folio memcg_rstat_updated memcg_state_val_in_pages"
           " __css_rstat_updated count_memcg_events count_vm_event percpu_counter_add_batch"),
     Group("The batches of the mmu_gather",
@@ -96,7 +94,7 @@ LISTED = (*_STORES, *_SECTIONS)
 # In the scope of a guard there are but stores. This is what else there is: a function that has
 # raised the level, and another one that is called from there
 _BESIDE_STORES = {
-    ("split_huge_pmd_locked", "__rcu_read_unlock"),  # pte_unmap(), before the table is put in
+    ("split_huge_pmd_locked", "__rcu_read_unlock"),  # pte_unmap(), which is not the last one
 }
 Found = dict[str, set[str]]  # functions, and those that had raised the level for them
 
