@@ -78,7 +78,12 @@ _SECTIONS = (
           " that is full gets to the lists at the default level",
           "folio_mark_accessed folio_deactivate folio_mark_lazyfree folio_unlock"
           " workingset_activation workingset_age_nonresident __folio_batch_add_and_move"
-          " folio_batch_move_lru memset"),
+          " memset"),
+    Group("What is entered from these loops, and goes on at the default level: file systems, lists of"
+          " pages, secondary MMUs, the scheduler",
+          "folio_mark_dirty folio_mapping folio_batch_move_lru folio_wake_bit tlb_next_batch"
+          " __mmu_notifier_clear_flush_young __mmu_notifier_clear_young"
+          " __mmu_notifier_test_young __mmu_notifier_arch_invalidate_secondary_tlbs"),
     Group("Counters",
           "__mod_memcg_lruvec_state mod_memcg_lruvec_state mod_node_page_state mod_node_state"
           " mod_mthp_stat lruvec_stat_mod_folio memcg_rstat_updated memcg_state_val_in_pages"
