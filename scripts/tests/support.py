@@ -11,6 +11,7 @@ import os
 import tempfile
 import threading
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -46,6 +47,10 @@ class Scratch(unittest.TestCase):
         quiet = mock.patch.object(http.server.SimpleHTTPRequestHandler, "log_message")
         quiet.start()
         self.addCleanup(quiet.stop)
+        return self.listen(handler)
+
+    def listen(self, handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> str:
+        """The address of a server whose requests are handled so, until the test ends."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.server_close)

@@ -57,13 +57,9 @@ class Server(Scratch):
         quiet = mock.patch.object(http.server.ThreadingHTTPServer, "handle_error")
         quiet.start()
         self.addCleanup(quiet.stop)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
+        self.url = self.listen(Handler)
         self.over = threading.Event()
         self.addCleanup(self.over.set)
-        self.url = f"http://127.0.0.1:{server.server_port}"
 
     def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         content = self.files.get(request.path.lstrip("/"))
