@@ -89,22 +89,27 @@ def _locks() -> Path:
     return path
 
 
+_mine: dict[str, threading.Lock] = {}
+
+
 @contextlib.contextmanager
 def lock(name: str, where: Path | None = None) -> Iterator[None]:
     """Hold NAME against other runs of this command; with WHERE, only those at that place."""
     file = re.sub(r"[^\w.-]+", "-", name)[:150] + (f"-{digest([str(where)])}" if where else "")
-    number = _open(_locks() / file)
-    try:
+    # Another thread of this command is no other run, and is not worth a word
+    with _mine.setdefault(file, threading.Lock()):
+        number = _open(_locks() / file)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another kpkeys run ({name}) ...")
-            fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        # Closing it would leave it to the tools that still run beside this
-        fcntl.flock(number, fcntl.LOCK_UN)
-        os.close(number)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another kpkeys run ({name}) ...")
+                fcntl.flock(number, fcntl.LOCK_EX)
+            yield
+        finally:
+            # Closing it would leave it to the tools that still run beside this
+            fcntl.flock(number, fcntl.LOCK_UN)
+            os.close(number)
 
 
 _commands: dict[Path, int] = {}

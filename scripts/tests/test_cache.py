@@ -268,6 +268,22 @@ class Entries(Others):
             tool.kill()
             tool.wait()
 
+    def test_another_thread_is_not_another_run(self) -> None:
+        def hold() -> None:
+            with cache.lock("name"):
+                held.set()
+                done.wait()
+
+        held, done = threading.Event(), threading.Event()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        threading.Timer(0.1, done.set).start()
+        with mock.patch.object(cache, "say", side_effect=AssertionError):
+            with cache.lock("name"):
+                self.assertTrue(done.is_set())
+        thread.join()
+
     def test_a_result_that_goes_while_it_is_read(self) -> None:
         with mock.patch.object(results, "key", return_value="key"):
             (cache.root() / "passed/key").mkdir(parents=True)
