@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import figures, inputs, needs, series
+from kpkeyslib import figures, inputs, needs, series, term
 
 MAKEFILE = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 0\nEXTRAVERSION = -rc7\n"
 AUTHOR = {
@@ -37,7 +37,8 @@ class Scratch(unittest.TestCase):
         # Whatever base 'kpkeys test', which this may be part of, is about
         stack.enter_context(mock.patch.object(inputs, "_chosen", ""))
         stack.enter_context(mock.patch.object(needs, "_may_install", False))
-        # What the commands note of themselves is not for the documents
+        # What the commands note of themselves, and say, is not for the documents
+        stack.enter_context(mock.patch.object(term, "_said", []))
         stack.enter_context(mock.patch.object(figures, "DIRECTORY", self.dir / "results"))
         self.screen = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
+import unittest
 from pathlib import Path
 from unittest import mock
 
-from kpkeyslib import cache, figures, inputs, series
+from kpkeyslib import cache, figures, inputs, series, term
 from kpkeyslib.term import Problem
 
 from .support import Scratch
@@ -39,6 +40,14 @@ class Figures(Scratch):
     def results(self, *lines: str) -> None:
         text = "\n".join((f"# {figures._about()}", *lines)) + "\n"
         (self.dir / "RESULTS" / "run.txt").write_text(text)
+
+    def test_what_a_test_of_the_command_says_is_no_result(self) -> None:
+        class Talker(Scratch):
+            def test_talks(self) -> None:
+                term.say("a figure of its own")
+
+        unittest.TestSuite([Talker("test_talks")]).run(unittest.TestResult())
+        self.assertEqual(term.said(), [])
 
     def test_a_block_gets_the_figures_of_the_results(self) -> None:
         self.results("Kernel    Linux 7.3.4 and 55 patches", "something else 1",
