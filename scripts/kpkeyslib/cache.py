@@ -89,16 +89,17 @@ def _locks() -> Path:
     return path
 
 
-_mine: dict[str, threading.Lock] = {}
+_mine: dict[Path, threading.Lock] = {}
 
 
 @contextlib.contextmanager
 def lock(name: str, where: Path | None = None) -> Iterator[None]:
     """Hold NAME against other runs of this command; with WHERE, only those at that place."""
     file = re.sub(r"[^\w.-]+", "-", name)[:150] + (f"-{digest([str(where)])}" if where else "")
+    path = _locks() / file
     # Another thread of this command is no other run, and is not worth a word
-    with _mine.setdefault(file, threading.Lock()):
-        number = _open(_locks() / file)
+    with _mine.setdefault(path, threading.Lock()):
+        number = _open(path)
         try:
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

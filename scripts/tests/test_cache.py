@@ -284,6 +284,15 @@ class Entries(Others):
                 self.assertTrue(done.is_set())
         thread.join()
 
+    def test_a_lock_is_of_one_cache(self) -> None:
+        """The tests of this command run within it, with the locks that it holds."""
+        with cache.lock("name"):
+            with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(self.dir / "other")}):
+                thread = threading.Thread(target=cache.lock("name").__enter__, daemon=True)
+                thread.start()
+                thread.join(10)
+        self.assertFalse(thread.is_alive())
+
     def test_a_result_that_goes_while_it_is_read(self) -> None:
         with mock.patch.object(results, "key", return_value="key"):
             (cache.root() / "passed/key").mkdir(parents=True)
