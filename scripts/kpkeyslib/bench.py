@@ -24,8 +24,9 @@ LIMIT = 900  # s
 BATCHING = "Switch-the-kpkeys-level-once-per-lazy"
 NO_ISB = "ARM64_KPKEYS_RESTORE_WITHOUT_ISB"
 # System.map has the addresses only of a kernel that is where it was linked to be, and processes
-# must not have page tables more or less by chance
-MODE = boot.with_cpus(boot.EAGER, 1)._replace(args=("nokaslr", "norandmaps"))
+# must not have page tables more or less by chance. Each system call would clear the registers of
+# SVE if the C library has used them since the last switch, which it does now and then.
+MODE = boot.with_cpus(boot.EAGER, 1)._replace(args=("nokaslr", "norandmaps", "arm64.nosve"))
 # Boots of a kernel. How deep the kernel looks in the tree of free parts of the vmalloc area depends
 # on its shape, which any difference at boot changes, and makes up for a percent: have three of them
 SLEEPERS = (1, 3, 6)
