@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -142,6 +144,15 @@ static void settle(void)
 		die("clock_nanosleep");
 }
 
+/* Kernel threads that become runnable in a section have to wait */
+static void go_first(void)
+{
+	struct sched_param first = { .sched_priority = 1 };
+
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first))
+		die("sched_setscheduler");
+}
+
 static void begin(int counted)
 {
 	settle();
@@ -155,6 +166,15 @@ static void end(int counted, const char *name, long ops, long tables)
 		return;
 	mark_end();
 	row(name, ops, tables);
+}
+
+/* Of two rows, the first is to be taken off the second: what is not the operation itself */
+static void end_less(int counted, const char *name, int less, long ops)
+{
+	char label[100];
+
+	snprintf(label, sizeof(label), "%s%s", less ? "-" : "", name);
+	end(counted, label, ops, 0);
 }
 
 static char *new_region(int huge)
@@ -258,11 +278,29 @@ static void bench_fault(void)
 	}
 }
 
-/*
- * The way into the kernel and back, with next to nothing in between. What is an
- * operation ends with a system call in each case: the one that returns from a
- * signal handler, or that sleeps.
- */
+/* The kernel maps what is in the page cache around the page that is read, too */
+static void bench_fault_file(void)
+{
+	enum { AROUND = 65536 };
+	int fd = memfd_create("file", MFD_CLOEXEC);
+
+	if (fd < 0 || fallocate(fd, 0, 0, REGION))
+		die("memfd");
+	for (int i = 0; i <= REPEATS; i++) {
+		char *p = mmap(PLACE, REGION, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+
+		if (p != PLACE)
+			die("mmap");
+		begin(i);
+		for (unsigned long at = 0; at < REGION; at += AROUND)
+			*(volatile char *)(p + at);
+		end(i, "fault-file", REGION / AROUND, 0);
+		unmap(p);
+	}
+	close(fd);
+}
+
+/* The way into the kernel and back, with next to nothing in between */
 static void bench_syscall(void)
 {
 	enum { NR = 10000 };
@@ -273,14 +311,6 @@ static void bench_syscall(void)
 			syscall(SYS_getppid);
 		end(i, "syscall", NR, 0);
 	}
-}
-
-static volatile int handled;
-
-static void handle_alarm(int sig)
-{
-	(void)sig;
-	handled = 1;
 }
 
 /* Go on behind the load */
@@ -309,42 +339,106 @@ static void bench_segv(void)
 }
 
 /*
- * An interrupt from user space, by a timer. It is as many instructions from when
- * it is set to when it expires as there are nanoseconds, whatever they are; so the
- * return from setting it does not count.
+ * Each takes longer than it takes until the timer below expires. A CPU of metal does
+ * more instructions in that time.
  */
-static void bench_irq_user(void)
+static void stay_in_user_space(void)
 {
-	static const struct itimerval soon = { .it_value.tv_usec = 50 };
-	enum { NR = 500 };
+	unsigned long n = native ? 100000 : 8000;
 
-	signal(SIGALRM, handle_alarm);
-	for (int i = 0; i <= REPEATS; i++) {
-		begin(i);
-		for (int n = 0; n < NR; n++) {
-			handled = 0;
-			if (setitimer(ITIMER_REAL, &soon, NULL))
-				die("setitimer");
-			while (!handled)
-				;
-		}
-		end(i, "irq-user", NR, 0);
-	}
-	signal(SIGALRM, SIG_DFL);
+	asm volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r" (n) : : "cc");
 }
 
-/* An interrupt from the kernel, which is idle, and a switch to idle and back */
-static void bench_irq_kernel(void)
+/* Look at a pipe many times */
+static void stay_in_kernel(void)
 {
-	static const struct timespec soon = { .tv_nsec = 100000 };
-	enum { NR = 500 };
+	static struct pollfd polled[1000];
+	static int fds[2];
+	int nr = native ? 1000 : 200;
 
-	for (int i = 0; i <= REPEATS; i++) {
-		begin(i);
-		for (int n = 0; n < NR; n++)
-			clock_nanosleep(CLOCK_MONOTONIC, 0, &soon, NULL);
-		end(i, "irq-kernel", NR, 0);
+	if (!fds[1]) {
+		if (pipe(fds))
+			die("pipe");
+		for (int i = 0; i < nr; i++)
+			polled[i].fd = fds[0];
 	}
+	if (poll(polled, nr, 0))
+		die("poll");
+}
+
+/*
+ * An interrupt of a timer, for whose expiry nobody waits. What there is besides is
+ * for the reader to take off: the same with a timer that expires long after the end.
+ * The next tick comes later than that.
+ */
+static void bench_irq(const char *name, void (*stay)(void))
+{
+	static const struct itimerspec soon = { .it_value.tv_nsec = 10000 },
+				       late = { .it_value.tv_sec = 1000 };
+	enum { NR = 300 };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	for (int i = -1; i <= 2 * REPEATS; i++) {
+		int less = i & 1;
+		long expired;
+
+		begin(i > 0);
+		for (int n = 0; n < NR; n++) {
+			if (timerfd_settime(fd, 0, less ? &late : &soon, NULL))
+				die("timerfd_settime");
+			stay();
+		}
+		end_less(i > 0, name, less, NR);
+		/* Were it too late, it would only be set */
+		if (!native && less == (read(fd, &expired, sizeof(expired)) > 0))
+			die(name);
+	}
+	close(fd);
+}
+
+/*
+ * Switches to a process that waits at a pipe, and back. What both ask of the pipes is
+ * for the reader to take off: one process asks the same, and need not wait.
+ */
+static void bench_switch(void)
+{
+	enum { NR = 1000 };
+	int to[2], from[2];
+	pid_t pid;
+	char c = 0;
+
+	if (pipe(to) || pipe(from))
+		die("pipe");
+	pid = fork();
+	if (!pid) {
+		if (!native)
+			go_first();
+		close(to[1]);
+		while (read(to[0], &c, 1) == 1 && write(from[1], &c, 1) == 1)
+			;
+		_exit(0);
+	}
+	for (int i = -1; i <= 2 * REPEATS; i++) {
+		int less = i & 1;
+
+		begin(i > 0);
+		for (int n = 0; n < NR; n++) {
+			if (less) {
+				if (write(from[1], &c, 1) != 1 || read(from[0], &c, 1) != 1 ||
+				    write(from[1], &c, 1) != 1 || read(from[0], &c, 1) != 1)
+					die("pipe");
+			} else if (write(to[1], &c, 1) != 1 || read(from[0], &c, 1) != 1) {
+				die("pipe");
+			}
+		}
+		end_less(i > 0, "switch", less, 2 * NR);
+	}
+	close(to[0]);
+	close(to[1]);
+	close(from[0]);
+	close(from[1]);
+	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+		die("fork");
 }
 
 /* To where page tables can be moved as a whole, or one page from there */
@@ -422,6 +516,19 @@ static void load(const char *options)
 	close(fd);
 }
 
+/* Load a module, whose init starts a thread and waits for it, and unload it */
+static void bench_module(void)
+{
+	enum { NR = 10 };
+
+	for (int i = 0; i <= REPEATS; i++) {
+		begin(i);
+		for (int n = 0; n < NR; n++)
+			load("nr_threads=1 run_test_mask=0");
+		end(i, "module", NR, 0);
+	}
+}
+
 /*
  * One test of the kernel's test_vmalloc. The module is loaded to run it; this is
  * done with a single loop, too, and what that counts is for the reader to take
@@ -434,16 +541,15 @@ static void bench_vmalloc(const char *name, int test, int loops, const char *mor
 		loops *= 100;
 
 	for (int i = 0; i <= 2 * REPEATS; i++) {
-		char options[200], label[100];
-		int less = i % 2;
+		char options[200];
+		int less = i & 1;
 
 		snprintf(options, sizeof(options),
 			 "nr_threads=1 run_test_mask=%d test_loop_count=%d %s", 1 << test,
 			 less ? 1 : loops + 1, more);
-		snprintf(label, sizeof(label), "%s%s", less ? "-" : "", name);
 		begin(i);
 		load(options);
-		end(i, label, loops, 0);
+		end_less(i, name, less, loops);
 	}
 }
 
@@ -490,16 +596,12 @@ static int child(void)
 /* Nothing in the background, and no message of the test on the console */
 static void quieten(void)
 {
-	struct sched_param first = { .sched_priority = 1 };
-
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	/* It would collapse what has been split */
 	set("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4294967295");
 	set("/proc/sys/vm/compaction_proactiveness", "0");
-	/* Kernel threads that become runnable in a section have to wait */
-	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first))
-		die("sched_setscheduler");
+	go_first();
 	/* Warnings, and what is worse */
 	if (klogctl(8, NULL, 5) < 0)
 		die("klogctl");
@@ -561,8 +663,12 @@ int main(int argc, char **argv)
 	bench_munmap("munmap-huge", 1);
 	bench_syscall();
 	bench_segv();
-	bench_irq_user();
-	bench_irq_kernel();
+	bench_irq("irq-user", stay_in_user_space);
+	bench_irq("irq-kernel", stay_in_kernel);
+	bench_switch();
+	bench_fault_file();
+	if (module)
+		bench_module();
 	if (!quick) {
 		bench_fault();
 		bench_mremap("mremap", 0);
