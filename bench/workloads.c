@@ -6,6 +6,10 @@
  *	kpkeys-bench: row <name> <operations> <page table pages>
  *
  * The last number is that of page table pages that come or go in the workload.
+ * Before that, it says what memory is free when nothing has run yet, how much the
+ * kernel keeps beside it for page tables to come, and how much it has in all, in kB:
+ *
+ *	kpkeys-bench: memory <free> <kept> <total>
  *
  * All repeats of a workload do the same, on all kernels: see settle() and main().
  * The first one, for which caches, free lists and the like are as the workload
@@ -104,6 +108,23 @@ static void set(const char *path, const char *value)
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		die(path);
 	close(fd);
+}
+
+/* A number that a file of the kernel has behind a name; 0 if it has not */
+static long value_in(const char *path, const char *name)
+{
+	size_t length = strlen(name);
+	FILE *file = fopen(path, "re");
+	char line[200];
+	long value = 0;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, name, length) && strchr(": \t", line[length]))
+			value = strtol(line + length + strspn(line + length, ": \t"), NULL, 10);
+	}
+	if (file)
+		fclose(file);
+	return value;
 }
 
 /*
@@ -598,6 +619,7 @@ static void quieten(void)
 {
 	mount("proc", "/proc", "proc", 0, NULL);
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
 	/* It would collapse what has been split */
 	set("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "4294967295");
 	set("/proc/sys/vm/compaction_proactiveness", "0");
@@ -605,6 +627,21 @@ static void quieten(void)
 	/* Warnings, and what is worse */
 	if (klogctl(8, NULL, 5) < 0)
 		die("klogctl");
+}
+
+static void report_memory(void)
+{
+	static const char meminfo[] = "/proc/meminfo",
+			  tables[] = "/sys/kernel/debug/kpkeys/pgtables";
+	long kept = 0;
+
+	settle();
+	/* There is one node */
+	kept += value_in(tables, "node0_free");
+	kept += value_in(tables, "cpu_free");
+	kept += value_in(tables, "reserve");
+	printf("kpkeys-bench: memory %ld %ld %ld\n", value_in(meminfo, "MemFree"),
+	       kept * (sysconf(_SC_PAGESIZE) / 1024), value_in(meminfo, "MemTotal"));
 }
 
 /* Processes that do nothing but have a stack in the vmalloc area, for another layout */
@@ -657,6 +694,8 @@ int main(int argc, char **argv)
 		start_sleepers(getenv("sleepers"));
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!native)
+		report_memory();
 	bench_fork("fork-small", 0);
 	bench_fork("fork-huge", 1);
 	bench_munmap("munmap-small", 0);

@@ -137,7 +137,7 @@ def _entry_text(built: kernel.Kernel) -> str:
 
 
 def _count(column: Column, sleepers: int, emulator: qemu.Emulator, init: Path, plugin: Path,
-           quick: bool) -> list[counts.Row]:
+           quick: bool) -> tuple[list[counts.Row], counts.Memory]:
     """Boot a kernel and count, with a number of processes that do nothing."""
     log = column.log.with_suffix(f".{sleepers}.log")
     counted = log.with_suffix(".counts")
@@ -162,7 +162,7 @@ def _count(column: Column, sleepers: int, emulator: qemu.Emulator, init: Path, p
             raise Problem("POR_EL1 is never written to")
         say(f"  {column.name}, {sleepers} sleepers: {len(found)} sections"
             f" in {result.seconds:.0f} s")
-        return found
+        return found, counts.memory_left(result.console)
     except Problem as err:
         raise Problem(f"the kernel '{column.name}': {err}, see {log}:\n{proc.tail(log)}") from None
 
@@ -180,13 +180,16 @@ def _measure(known: inputs.Base, linux: str | None, binary: str | None,
     counted = dict(proc.parallel(2, calls))
     progress.done()
     rows: dict[str, list[counts.Row]] = {column.name: [] for column in columns}
+    memory: dict[str, list[counts.Memory]] = {column.name: [] for column in columns}
     for index, (column, _) in enumerate(boots):
-        rows[column.name] += counted[index]
+        sections, left = counted[index]
+        rows[column.name] += sections
+        memory[column.name].append(left)
     built = next(column.kernel for column in columns if column.name == counts.ON)
     number = f" and {len(series.patches())} patches" if built.patches else ""
     about = (f"Kernel    {built.source.name}{number}, {built.compiler}",
              f"Emulator  {emulator.name}")
-    return counts.Results(about, rows)
+    return counts.Results(about, rows, memory)
 
 
 def run(known: inputs.Base, linux: str | None, binary: str | None, quick: bool,

@@ -16,6 +16,9 @@ COUNTERS = ("insns", "por", "por_entry", "isb", "dsb", "tlbi")
 INSNS, POR, ISB = (COUNTERS.index(name) for name in ("insns", "por", "isb"))
 _HEADS = ["kernel", "row", "operations", "tables", *COUNTERS]
 BASE, OFF, UNBATCHED, ON, WITHOUT_ISB = "base", "off", "unbatched", "on", "on, no ISB"
+_MEMORY = "memory"  # in the place of a row's name
+# What may be in use more than on the base kernel, in kB
+MOST_MEMORY = 1000
 
 
 class Row(NamedTuple):
@@ -27,6 +30,14 @@ class Row(NamedTuple):
     counts: tuple[float, ...]
 
 
+class Memory(NamedTuple):
+    """What a boot has of memory before anything has run, in kB."""
+
+    free: int
+    kept: int  # free as well, but for page tables only
+    total: int
+
+
 class Cost(NamedTuple):
     """What a workload costs more than on the base kernel."""
 
@@ -36,11 +47,19 @@ class Cost(NamedTuple):
     table: float | None  # ISBs added per page-table page
 
 
+class MemoryCost(NamedTuple):
+    """What a kernel has of memory in use, more than the base kernel, and what it keeps, in kB."""
+
+    used: float
+    kept: float
+
+
 class Results(NamedTuple):
-    """A run: what was measured, and the sections of each kernel."""
+    """A run: what was measured, and the sections and the memory of each kernel's boots."""
 
     about: tuple[str, ...]
     rows: dict[str, list[Row]]
+    memory: dict[str, list[Memory]]
 
 
 Workloads = dict[str, Row]
@@ -61,6 +80,14 @@ def rows(console: str, counted: str) -> list[Row]:
         raise Problem("the counts are of another plugin")
     return [Row(name, int(operations), int(tables), section)
             for (name, operations, tables), section in zip(named, sections)]
+
+
+def memory_left(console: str) -> Memory:
+    """What a boot says of memory."""
+    found = re.search(r"kpkeys-bench: memory (\d+) (\d+) (\d+)$", console, re.M)
+    if not found:
+        raise Problem("the guest does not say how much memory is free")
+    return Memory(*map(int, found.groups()))
 
 
 def workloads(found: Sequence[Row]) -> Workloads:
@@ -110,6 +137,14 @@ def costs(base: Workloads, other: Workloads) -> dict[str, Cost]:
     return {name: cost(row, other[name]) for name, row in base.items()}
 
 
+def memory_costs(found: Mapping[str, Sequence[Memory]]) -> dict[str, MemoryCost]:
+    """For each kernel but the base one; nothing if it was not measured."""
+    left = {kernel: fmean(boot.free + boot.kept for boot in boots)
+            for kernel, boots in found.items()}
+    return {kernel: MemoryCost(left[BASE] - left[kernel], fmean(boot.kept for boot in boots))
+            for kernel, boots in found.items() if kernel != BASE and BASE in found}
+
+
 def write(path: Path, results: Results) -> None:
     with path.open("w", newline="") as stream:
         stream.writelines(f"# {line}\n" for line in results.about)
@@ -117,6 +152,8 @@ def write(path: Path, results: Results) -> None:
         table.writerow(_HEADS)
         for kernel, found in results.rows.items():
             table.writerows([kernel, *row[:3], *map(int, row.counts)] for row in found)
+        for kernel, boots in results.memory.items():
+            table.writerows([kernel, _MEMORY, *boot] for boot in boots)
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -135,9 +172,14 @@ def read(path: Path) -> Results:
     if not lines or lines[0] != _HEADS:
         raise Problem(f"{path} is not what 'kpkeys bench' writes: its columns are others")
     found: dict[str, list[Row]] = {}
+    left: dict[str, list[Memory]] = {}
     for line in lines[1:]:
         try:
             kernel, name, *numbers = line
+            if name == _MEMORY:
+                free, kept, total = map(int, numbers)
+                left.setdefault(kernel, []).append(Memory(free, kept, total))
+                continue
             operations, tables, *counted = map(int, numbers)
             if operations <= 0 or len(counted) != len(COUNTERS):
                 raise ValueError
@@ -147,7 +189,7 @@ def read(path: Path) -> Results:
         found.setdefault(kernel, []).append(row)
     if BASE not in found or len(found) < 2:
         raise Problem(f"{path} has no {BASE} kernel and another one to compare")
-    return Results(tuple(about), found)
+    return Results(tuple(about), found, left)
 
 
 class Verdict(NamedTuple):
@@ -167,7 +209,8 @@ def _worst(limit: str, most: float, values: Mapping[str, float], unit: str = "")
     return Verdict(limit, value <= most, f"{value:.2f}{unit} ({name})")
 
 
-def limits(means: Mapping[str, Workloads]) -> list[Verdict]:
+def limits(means: Mapping[str, Workloads],
+           memory: Mapping[str, MemoryCost]) -> list[Verdict]:
     """What the project promises, see Documentation/performance.rst."""
     found = {name: costs(means[BASE], other) for name, other in means.items() if name != BASE}
 
@@ -182,6 +225,8 @@ def limits(means: Mapping[str, Workloads]) -> list[Verdict]:
         return {name: new[name] / old[name] for name in old if name in new}
 
     main = r"(fork|munmap)-"
+    # The ways into the kernel, and what a machine does all the time
+    ways = r"(syscall|switch|irq-user|irq-kernel|fault-file|module)$"
     # What figures were posted of. The other rows are to see where the level is switched: some
     # of them are so short, a few dozen instructions for each entry, that one NOP is more than that.
     posted = r"(fork|munmap|fix_size|random_size|vm_map_ram|processes)"
@@ -189,6 +234,8 @@ def limits(means: Mapping[str, Workloads]) -> list[Verdict]:
     return [
         _worst("on: fork, munmap: 2 % more instructions", 2,
                pick(ON, main, lambda cost: cost.insns), " %"),
+        _worst("on: syscall, switch, irq, fault-file, module: 2 % more instructions", 2,
+               pick(ON, ways, lambda cost: cost.insns), " %"),
         _worst("on: fork, munmap: 4 ISBs added per page-table page", 4,
                pick(ON, main, lambda cost: cost.table)),
         _worst("on: fix_size-1, vm_map_ram-1: 3/4 of what unbatched adds in ISBs", 0.75,
@@ -198,4 +245,6 @@ def limits(means: Mapping[str, Workloads]) -> list[Verdict]:
         _worst("off: fork, munmap, processes, vmalloc: 0.5 % more instructions", 0.5,
                pick(OFF, posted, lambda cost: cost.insns), " %"),
         _worst("off: no write of POR_EL1 but for exceptions", 0, por),
+        _worst(f"on: {MOST_MEMORY} kB of memory more in use, without what is kept",
+               MOST_MEMORY, {ON: memory[ON].used} if ON in memory else {}, " kB"),
     ]

@@ -62,6 +62,18 @@ def _costs(base: Workloads, found: Costs, spread: str) -> list[Table]:
     ]
 
 
+def _memory(results: Results) -> list[Table]:
+    """What is in use before anything runs."""
+    found = counts.memory_costs(results.memory)
+    if not found:
+        return []
+    total = results.memory[BASE][0].total
+    return [Table("Memory", f"In kB, of {total} that the base kernel has in all: more in use than on"
+                  " the base kernel, and kept for page tables to come.", ["", *found],
+                  [["in use", *(f"{cost.used:.0f}" for cost in found.values())],
+                   ["kept", *(f"{cost.kept:.0f}" for cost in found.values())]])]
+
+
 class Estimate(NamedTuple):
     """Time more than on the base kernel, in %: columns of values by workload."""
 
@@ -189,7 +201,7 @@ def tables(results: Results) -> list[Table]:
     means = _means(results)
     estimated = estimate(means)
     return [*_costs(means[BASE], _found(means), _spread(results)),
-            *([_estimates(estimated)] if estimated else [])]
+            *_memory(results), *([_estimates(estimated)] if estimated else [])]
 
 
 def make(results: Results, output: Path) -> bool:
@@ -197,7 +209,7 @@ def make(results: Results, output: Path) -> bool:
     means = _means(results)
     base, found = means[BASE], _found(means)
     estimated = estimate(means)
-    verdicts = counts.limits(means)
+    verdicts = counts.limits(means, counts.memory_costs(results.memory))
     shown = [*tables(results), _limits(verdicts)]
     say()
     for line in (*results.about, "", *(line for table in shown for line in text(table))):

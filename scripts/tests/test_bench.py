@@ -18,6 +18,7 @@ from .support import Scratch, commit, edit, mini_kernel
 
 CONSOLE = """\
 [    0.1] Run /init as init process
+kpkeys-bench: memory 900 40 1000
 kpkeys-bench: row fork 1 64
 kpkeys-bench: row fork 1 64
 [    0.2] Summary: fix_size_alloc_test passed: 1
@@ -73,7 +74,9 @@ class Rows(Scratch):
 
     def test_results_are_read_as_they_were_written(self) -> None:
         rows = {BASE: counts.rows(CONSOLE, COUNTED), WITHOUT_ISB: counts.rows(CONSOLE, PROTECTED)}
-        results = counts.Results(("Kernel    Linux, gcc", "Emulator  QEMU"), rows)
+        memory = {BASE: [counts.Memory(900, 0, 1000), counts.Memory(800, 0, 1000)],
+                  WITHOUT_ISB: [counts.memory_left(CONSOLE)]}
+        results = counts.Results(("Kernel    Linux, gcc", "Emulator  QEMU"), rows, memory)
         path = self.dir / "results.csv"
         counts.write(path, results)
         self.assertEqual(counts.read(path), results)
@@ -84,6 +87,7 @@ class Rows(Scratch):
             (text + "on,fork,0,64,1,1,1,1,1,1\n", "not a row: on,fork,0"),
             (text + "on,fork\n", "not a row: on,fork$"),
             (text + "on,fork,1,64,1,x,1,1,1,1\n", "not a row"),
+            (text + "on,memory,900,40\n", "not a row: on,memory,900,40"),
             (text.replace("base,", "bass,"), "no base kernel"),
         ):
             path.write_text(broken)
@@ -91,6 +95,22 @@ class Rows(Scratch):
                 counts.read(path)
         with self.assertRaisesRegex(Problem, "No such file"):
             counts.read(self.dir / "none")
+
+
+class Memory(Scratch):
+    def test_what_is_kept_is_not_in_use(self) -> None:
+        found = counts.memory_costs({BASE: [counts.Memory(900, 0, 1000)] * 2, ON: [
+            counts.Memory(700, 190, 990), counts.Memory(800, 80, 990)]})
+        self.assertEqual(found, {ON: counts.MemoryCost(15, 135)})
+
+    def test_without_the_base_kernel_there_is_nothing_to_compare(self) -> None:
+        self.assertEqual(counts.memory_costs({}), {})
+        self.assertEqual(counts.memory_costs({ON: [counts.Memory(700, 190, 990)]}), {})
+
+    def test_a_guest_that_does_not_say_it_is_refused(self) -> None:
+        self.assertEqual(counts.memory_left(CONSOLE), counts.Memory(900, 40, 1000))
+        with self.assertRaisesRegex(Problem, "how much memory is free"):
+            counts.memory_left(CONSOLE.replace("memory 900 40 1000", "memory 900"))
 
 
 def row(name: str, insns: float, isb: float = 0, por: float = 0, tables: int = 10) -> Row:
@@ -102,35 +122,51 @@ def means(**others: tuple[float, float, float]) -> dict[str, counts.Workloads]:
     names = ("fork-small", "munmap-huge", "fix_size-1", "vm_map_ram-1")
     found = {BASE: (10000.0, 0.0, 0.0), OFF: (10000.0, 0.0, 0.0), UNBATCHED: (11000.0, 400., 400.),
              ON: (10100.0, 40.0, 40.0), WITHOUT_ISB: (10100.0, 20.0, 40.0), **others}
-    return {kernel: {name: row(name, *values) for name in names}
+    return {kernel: {name: row(name, *values) for name in names} | {"switch": row("switch", 5000)}
             for kernel, values in found.items()}
+
+
+MEMORY = {BASE: [counts.Memory(9000, 0, 10000)], ON: [counts.Memory(7800, 1000, 10000)]}
 
 
 class Limits(Scratch):
     def broken(self, **others: tuple[float, float, float]) -> list[int]:
-        verdicts = counts.limits(means(**others))
+        return self.broken_of(means(**others))
+
+    def broken_of(self, found: dict[str, counts.Workloads], used: float = 200) -> list[int]:
+        verdicts = counts.limits(found, {ON: counts.MemoryCost(used, 9999)})
         return [index for index, verdict in enumerate(verdicts) if not verdict.kept]
 
     def test_each_limit_can_break(self) -> None:
         self.assertEqual(self.broken(), [])
         self.assertEqual(self.broken(on=(10202, 40, 40)), [0])
-        self.assertEqual(self.broken(on=(10100, 41, 40)), [1])
-        self.assertEqual(self.broken(unbatched=(11000, 50, 40)), [2])
-        self.assertEqual(self.broken(unbatched=(11000, 39, 40)), [2, 3])
-        self.assertEqual(self.broken(**{WITHOUT_ISB: (9000, 203, 99)}), [3])
-        self.assertEqual(self.broken(off=(10051, 9, 0)), [4])
-        self.assertEqual(self.broken(off=(9000, 9, 1)), [5])
+        self.assertEqual(self.broken(on=(10100, 41, 40)), [2])
+        self.assertEqual(self.broken(unbatched=(11000, 50, 40)), [3])
+        self.assertEqual(self.broken(unbatched=(11000, 39, 40)), [3, 4])
+        self.assertEqual(self.broken(**{WITHOUT_ISB: (9000, 203, 99)}), [4])
+        self.assertEqual(self.broken(off=(10051, 9, 0)), [5])
+        self.assertEqual(self.broken(off=(9000, 9, 1)), [6])
+        self.assertEqual(self.broken_of(means(), counts.MOST_MEMORY + 1), [7])
+
+    def test_each_way_into_the_kernel_has_the_limit(self) -> None:
+        for name in ("syscall", "switch", "irq-user", "irq-kernel", "fault-file", "module"):
+            found = means()
+            for column, rows in found.items():
+                rows[name] = row(name, 5100 if column == ON else 5000)
+            self.assertEqual(self.broken_of(found), [])
+            found[ON][name] = row(name, 5101)
+            self.assertEqual(self.broken_of(found), [1])
 
     def test_what_was_not_measured_is_not_kept(self) -> None:
         found = means()
         del found[WITHOUT_ISB], found[OFF]
-        self.assertEqual([verdict.kept for verdict in counts.limits(found)],
-                         [True, True, True, None, None, None])
+        self.assertEqual([verdict.kept for verdict in counts.limits(found, {})],
+                         [True, True, True, True, None, None, None, None])
 
     def test_the_worst_row_is_named(self) -> None:
         found = means()
         found[ON]["munmap-huge"] = row("munmap-huge", 10500, 40, 40)
-        self.assertEqual(counts.limits(found)[0].found, "5.00 % (munmap-huge)")
+        self.assertEqual(counts.limits(found, {})[0].found, "5.00 % (munmap-huge)")
 
 
 def posted(name: str, without: float, batched: float = 0) -> costmodel.Posted:
@@ -193,7 +229,7 @@ class Report(Scratch):
         path = self.dir / "old" / "results.csv"
         path.parent.mkdir(exist_ok=True)
         rows = {name: list(found.values()) for name, found in kernels.items()}
-        counts.write(path, counts.Results(("Kernel    Linux <7.3>",), rows))
+        counts.write(path, counts.Results(("Kernel    Linux <7.3>",), rows, MEMORY))
         return path
 
     def test_all_is_made_from_the_recorded_counts(self) -> None:
@@ -207,6 +243,7 @@ class Report(Scratch):
         self.assertEqual(sorted(made), [f"results.{kind}" for kind in ("csv", "md", "rst", "svg")])
         self.assertIn("| fork-small | 100 | 0.00% | 10.00% | 1.00% | 1.00% |", made["results.md"])
         self.assertIn('   "fork-small","100","0.00%"', made["results.rst"])
+        self.assertIn("| in use | 200 |\n| kept | 1000 |", made["results.md"])
         self.assertIn("on, no ISB: estimate", made["results.md"])
         self.assertIn("ESTIMATED", made["results.svg"])
 
