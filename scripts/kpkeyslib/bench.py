@@ -26,7 +26,10 @@ NO_ISB = "ARM64_KPKEYS_RESTORE_WITHOUT_ISB"
 # System.map has the addresses only of a kernel that is where it was linked to be, and processes
 # must not have page tables more or less by chance. Each system call would clear the registers of
 # SVE if the C library has used them since the last switch, which it does now and then.
-MODE = boot.with_cpus(boot.EAGER, 1)._replace(args=("nokaslr", "norandmaps", "arm64.nosve"))
+_ARGS = ("nokaslr", "norandmaps", "arm64.nosve")
+# Machines whose linear map is of pages, and of blocks
+PAGES, BLOCKS = (boot.with_cpus(mode, 1)._replace(args=_ARGS)
+                 for mode in (boot.EAGER, boot.EAGER_BLOCKS))
 # Boots of a kernel. How deep the kernel looks in the tree of free parts of the vmalloc area depends
 # on its shape, which any difference at boot changes, and makes up for a percent: have three of them
 SLEEPERS = (1, 3, 6)
@@ -136,8 +139,8 @@ def _entry_text(built: kernel.Kernel) -> str:
     return "-".join(symbol.group(1) for symbol in found if symbol)
 
 
-def _count(column: Column, sleepers: int, emulator: qemu.Emulator, init: Path, plugin: Path,
-           quick: bool) -> tuple[list[counts.Row], counts.Memory]:
+def _count(column: Column, sleepers: int, mode: boot.Mode, emulator: qemu.Emulator, init: Path,
+           plugin: Path, quick: bool) -> tuple[list[counts.Row], counts.Memory]:
     """Boot a kernel and count, with a number of processes that do nothing."""
     log = column.log.with_suffix(f".{sleepers}.log")
     counted = log.with_suffix(".counts")
@@ -148,7 +151,7 @@ def _count(column: Column, sleepers: int, emulator: qemu.Emulator, init: Path, p
                        column.append]).strip()
     options = [f"{plugin}".replace(",", ",,"), f"out={counted}".replace(",", ",,"),
                f"entry={_entry_text(column.kernel)}"]
-    result = boot.run([*boot.command(emulator.binary, MODE, column.kernel.image, initrd, append),
+    result = boot.run([*boot.command(emulator.binary, mode, column.kernel.image, initrd, append),
                        *_STEADY, "-plugin", ",".join(options)], log, LIMIT)
     wrong = boot.complaints(result.console)
     try:
@@ -167,15 +170,15 @@ def _count(column: Column, sleepers: int, emulator: qemu.Emulator, init: Path, p
         raise Problem(f"the kernel '{column.name}': {err}, see {log}:\n{proc.tail(log)}") from None
 
 
-def _measure(known: inputs.Base, linux: str | None, binary: str | None,
+def _measure(known: inputs.Base, linux: str | None, binary: str | None, mode: boot.Mode,
              quick: bool) -> counts.Results:
     columns = _columns(known, linux)
     emulator = qemu.find(known, binary)
     init, plugin = _programs(known)
     boots = [(column, sleepers) for column in columns for sleepers in SLEEPERS]
     progress = Progress(f"Counting, {len(boots)} boots")
-    calls = [lambda column=column, sleepers=sleepers: _count(column, sleepers, emulator, init,
-                                                             plugin, quick)
+    calls = [lambda column=column, sleepers=sleepers: _count(column, sleepers, mode, emulator,
+                                                             init, plugin, quick)
              for column, sleepers in boots]
     counted = dict(proc.parallel(2, calls))
     progress.done()
@@ -188,16 +191,17 @@ def _measure(known: inputs.Base, linux: str | None, binary: str | None,
     built = next(column.kernel for column in columns if column.name == counts.ON)
     number = f" and {len(series.patches())} patches" if built.patches else ""
     about = (f"Kernel    {built.source.name}{number}, {built.compiler}",
-             f"Emulator  {emulator.name}")
+             f"Emulator  {emulator.name}",
+             f"Machine   {mode.name}")
     return counts.Results(about, rows, memory)
 
 
-def run(known: inputs.Base, linux: str | None, binary: str | None, quick: bool,
+def run(known: inputs.Base, linux: str | None, binary: str | None, mode: boot.Mode, quick: bool,
         output: Path) -> bool:
     """Measure, show and write; whether all limits are kept."""
     # Its logs are at one place, too
     with cache.lock("bench", boot.LOGS):
-        results = _measure(known, linux, binary, quick)
+        results = _measure(known, linux, binary, mode, quick)
     output.mkdir(parents=True, exist_ok=True)
     counts.write(output / report.CSV, results)
     return report.make(results, output)

@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     linux(sub)
     emulator(sub)
     sub.add_argument("--quick", action="store_true", help="only the main workloads")
+    sub.add_argument("--blocks", action="store_true",
+                     help="on a machine that maps its memory for the kernel with blocks, not pages")
     sub.add_argument("--check", action="store_true", help="fail if a limit is not kept")
     sub.add_argument("--from", metavar="CSV", type=Path, dest="recorded",
                      help="count nothing: tables and plot from a results.csv, beside it")
@@ -136,7 +138,8 @@ def _bench(args: argparse.Namespace) -> int:
         kept = bench.again(args.recorded, args.output)
     else:
         needs.ensure("build")
-        kept = bench.run(inputs.base(), args.linux, args.qemu, args.quick,
+        kept = bench.run(inputs.base(), args.linux, args.qemu,
+                         bench.BLOCKS if args.blocks else bench.PAGES, args.quick,
                          args.output or bench.OUTPUT)
     return 1 if args.check and not kept else 0
 

@@ -366,6 +366,16 @@ class Kernels(Scratch):
         self.assertEqual(logs, ["bench-on.log", "bench-on-no-isb.log"])
 
 
+class Machines(Scratch):
+    def test_the_linear_map_is_of_what_was_asked_for(self) -> None:
+        for args, mode in (([], bench.PAGES), (["--blocks"], bench.BLOCKS)):
+            with mock.patch.object(bench, "run", return_value=True) as run, \
+                    mock.patch.object(cli.needs, "ensure"):
+                self.assertEqual(cli.main(["bench", *args]), 0)
+            self.assertIn(mode, run.call_args.args)
+        self.assertEqual((bench.PAGES.blocks, bench.BLOCKS.blocks), (False, True))
+
+
 class Plot(Scratch):
     def test_ticks_hold_all_values(self) -> None:
         for low, high in ((0, 0), (-6.5, 0.3), (0.2, 7), (0, 1234), (-3, -2)):
