@@ -359,10 +359,7 @@ static void bench_segv(void)
 	signal(SIGSEGV, SIG_DFL);
 }
 
-/*
- * Each takes longer than it takes until the timer below expires. A CPU of metal does
- * more instructions in that time.
- */
+/* Each takes longer than the timer below; a real CPU does more in that time */
 static void stay_in_user_space(void)
 {
 	unsigned long n = native ? 50000 : 2000;
@@ -409,7 +406,7 @@ static void bench_irq(const char *name, void (*stay)(void))
 			stay();
 		}
 		end_less(i > 0, name, less, NR);
-		/* Were it too late, it would only be set */
+		/* It has expired if it was set, and not only after that */
 		if (!native && less == (read(fd, &expired, sizeof(expired)) > 0))
 			die(name);
 	}
