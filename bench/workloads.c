@@ -406,7 +406,7 @@ static void bench_irq(const char *name, void (*stay)(void))
 			stay();
 		}
 		end_less(i > 0, name, less, NR);
-		/* It has expired if it was set, and not only after that */
+		/* It has expired if it was set, and only then */
 		if (!native && less == (read(fd, &expired, sizeof(expired)) > 0))
 			die(name);
 	}
