@@ -110,7 +110,7 @@ static void set(const char *path, const char *value)
 	close(fd);
 }
 
-/* A number that a file of the kernel has behind a name; 0 if it has not */
+/* The sum of the numbers that a file of the kernel has behind a name */
 static long value_in(const char *path, const char *name)
 {
 	size_t length = strlen(name);
@@ -119,8 +119,10 @@ static long value_in(const char *path, const char *name)
 	long value = 0;
 
 	while (file && fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, name, length) && strchr(": \t", line[length]))
-			value = strtol(line + length + strspn(line + length, ": \t"), NULL, 10);
+		char *at = line + strspn(line, " ");
+
+		if (!strncmp(at, name, length) && strchr(": ", at[length]))
+			value += strtol(at + length + strspn(at + length, ": "), NULL, 10);
 	}
 	if (file)
 		fclose(file);
@@ -627,17 +629,18 @@ static void quieten(void)
 
 static void report_memory(void)
 {
-	static const char meminfo[] = "/proc/meminfo",
+	static const char zones[] = "/proc/zoneinfo",
 			  tables[] = "/sys/kernel/debug/kpkeys/pgtables";
-	long kept = 0;
+	long page = sysconf(_SC_PAGESIZE) / 1024, free, kept;
 
 	settle();
+	/* What the CPU has on its own lists is free as well, but not for the kernel's MemFree */
+	free = value_in(zones, "nr_free_pages") + value_in(zones, "count");
 	/* There is one node */
-	kept += value_in(tables, "node0_free");
-	kept += value_in(tables, "cpu_free");
-	kept += value_in(tables, "reserve");
-	printf("kpkeys-bench: memory %ld %ld %ld\n", value_in(meminfo, "MemFree"),
-	       kept * (sysconf(_SC_PAGESIZE) / 1024), value_in(meminfo, "MemTotal"));
+	kept = value_in(tables, "node0_free") + value_in(tables, "cpu_free") +
+	       value_in(tables, "reserve");
+	printf("kpkeys-bench: memory %ld %ld %ld\n", free * page, kept * page,
+	       value_in("/proc/meminfo", "MemTotal"));
 }
 
 /* Processes that do nothing but have a stack in the vmalloc area, for another layout */
