@@ -68,8 +68,8 @@ def _memory(results: Results) -> list[Table]:
     if not found:
         return []
     total = results.memory[BASE][0].total
-    return [Table("Memory", f"In kB, of {total} on the base kernel: more in use than there, and kept"
-                  " for page tables to come.", ["", *found],
+    return [Table("Memory", f"In kB, of {total} on the base kernel: more in use than there, and"
+                  " kept for page tables to come.", ["", *found],
                   [["in use", *(f"{cost.used:.0f}" for cost in found.values())],
                    ["kept", *(f"{cost.kept:.0f}" for cost in found.values())]])]
 
