@@ -126,6 +126,7 @@ def _use(final: Path) -> None:
             number = _open(_locks() / "commands")
             fcntl.flock(number, fcntl.LOCK_SH)
             _commands[root()] = number
+            _discard_leftovers()
 
 
 def _sweep(kind: Path) -> None:
@@ -187,21 +188,29 @@ def entry(kind: str, key: str, make: Callable[[Path], None], resume: bool = Fals
     return final
 
 
-@contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    """A directory that is there while the block runs; what killed commands left of theirs goes."""
+def _scratch() -> Path:
     places = root() / "scratch"
     places.mkdir(exist_ok=True)
-    number = -1
-    for old in places.iterdir():
+    return places
+
+
+def _discard_leftovers() -> None:
+    """Discard what killed commands left of their scratch()."""
+    for old in _scratch().iterdir():
         with contextlib.suppress(FileNotFoundError):
             number = _open(old)
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 discard(old)
             os.close(number)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory that is there while the block runs; what killed commands left of theirs goes."""
+    _discard_leftovers()
     while True:
-        place = Path(tempfile.mkdtemp(dir=places))
+        place = Path(tempfile.mkdtemp(dir=_scratch()))
         try:
             number = _open(place)
         except FileNotFoundError:
